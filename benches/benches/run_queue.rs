@@ -1,5 +1,5 @@
-//! The cost of the queues of runnable goroutines: a P's own queue, its overflow into the global
-//! queue, and stealing by an idle P.
+//! The cost of the queues of runnable goroutines: a P's own queue, its overflow, and stealing by an
+//! idle P.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -67,7 +67,7 @@ fn state_line(shared: &'static Shared) -> impl Display {
         };
         let next = usize::from(!p.run_next.is_none(Ordering::Relaxed));
         let space = if queues.is_empty() { "" } else { " " };
-        let _ = write!(queues, "{space}{}", p.queue.len() as usize + next + own);
+        let _ = write!(queues, "{space}{}", p.queued_count() + next + own);
     }
     let global: usize = GlobalClass::ALL
         .map(|class| shared.global.len(class))
@@ -121,7 +121,7 @@ pub(crate) fn debug_state(shared: &'static Shared) -> String {
             "P{} {:?} queue {} next {:?} notice {:?} owner {:?} timers {}",
             p.id,
             p.status(),
-            p.queue.len(),
+            p.queued_count(),
             p.run_next,
             p.notice,
             p.owner(),

@@ -139,9 +139,10 @@ fn abandon_fresh(shared: &'static Shared) {
     while shared.is_admitting() {
         std::thread::yield_now();
     }
-    // Queues and the free list use the same link of a record, so the queue is emptied first. A
+    // Lists and the free list use the same link of a record, so the lists are emptied first. A
     // goroutine that has started may still be queued later; its record is not released here.
     shared.global.clear();
+    shared.processors().for_each(|p| p.overflow.clear());
     let mut fresh = Vec::new();
     shared.slab().for_each(|g| {
         if g.status() == Status::Runnable && g.context.load(Ordering::Acquire) == FRESH {

@@ -8,13 +8,14 @@
 //!    [`fair_wait_ns`](super::machine::Machine::fair_wait_ns).
 //! 2. It fires the due timers of its P.
 //! 3. Once in [`SCHED_TICKS`] picks it checks the global queue before steps 4 and 5, so that no
-//!    goroutine starves. It takes a goroutine of the normal class. Every other time it first tries
-//!    the low class, unless there was a hog lately. If it finds none, step 5 comes before step 4.
+//!    goroutine starves. By turns it takes a goroutine of the normal class and the oldest of the P's
+//!    overflow. Every other time it first tries the low class, unless there was a hog lately. If it
+//!    finds none, step 5 comes before step 4.
 //! 4. It takes a goroutine of the high class.
 //! 5. It takes `run_next` while the time slice of its chain lasts, then the first goroutine of the
 //!    P's queue; in a pinned runtime also from the M's inbox and list.
-//! 6. It takes a share of the normal class from the global queue, or else a hog. If there is
-//!    none, it gives the P to an M that queues for one.
+//! 6. By turns it takes the newest batch of the P's overflow and a share of the normal class from
+//!    the global queue, or else a hog. If there is none, it gives the P to an M that queues for one.
 //! 7. It polls the netpoller, without waiting.
 //! 8. In a pinned runtime it spins for its inbox for a short time. Then it spins: it searches the
 //!    queues of other Ps, unless too many Ms do so already. Last, it fires their due timers.
@@ -65,7 +66,7 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             return Some(g);
         }
         let has_only_hogs =
-            || m.queues().has_hogs() && !m.has_work_besides_hogs() && p.queue.is_empty();
+            || m.queues().has_hogs() && !m.has_work_besides_hogs() && !p.has_stealable_work();
         if shared.idle.p_waiters_count() != 0
             && (tick_due || has_only_hogs())
             && give_to_p_waiter_if_fair(shared, m, p, tick_due)
@@ -244,7 +245,7 @@ fn sees_work(shared: &'static Shared, m: ThisM) -> bool {
     let mut running = shared.idle.running.members(0, shared.procs.made_count());
     !shared.global.is_empty()
         || m.has_pinned_work()
-        || running.any(|id| shared.procs.get(id).is_some_and(|p| !p.queue.is_empty()))
+        || running.any(|id| (shared.procs.get(id)).is_some_and(Processor::has_stealable_work))
         || shared.is_due(shared.first_timer_ns())
 }
 

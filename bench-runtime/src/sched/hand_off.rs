@@ -92,6 +92,7 @@ pub(super) fn retire(shared: &'static Shared, p: &'static Processor) {
     let next = p.run_next.swap(None, Ordering::Relaxed);
     let queued = iter::from_fn(|| held.pop());
     next.into_iter().chain(queued).for_each(|g| batch.push(g));
+    while p.overflow.take_oldest(|g| batch.push(g)) != 0 {}
     held.drain_stacks();
     shared.global.push_normal(&mut batch);
     let mut lists = shared.idle.lock();

@@ -59,7 +59,7 @@ pub(super) fn ready(m: ThisM, p: ThisP, g: &'static Goroutine) {
 pub(super) fn ready_in_turn(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match g.has_flag(SPECIAL) {
         true => submit(m.shared(), g),
-        false => push_back_quietly(m, p, g),
+        false => push_back_quietly(p, g),
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! | files | what is there |
 //! |---|---|
-//! | `run_queue`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `job`, `settings` | parts that know no P and no M |
+//! | `run_queue`, `overflow`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `job`, `settings` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, the lists of idle ones, the state that all share |
 //! | `this_m` | the M of the calling thread |
 //! | `current` | which goroutine runs |
@@ -25,8 +25,8 @@
 //! # The life of a goroutine, in numbered steps
 //!
 //! 1. **Spawn** (`newproc`): the closure goes into a record, and the record into a queue: the P's
-//!    by `go`, else the global one. A full queue moves half of its goroutines to the global
-//!    queue. There is no stack yet.
+//!    by `go`, else the global one. A full queue moves half of its goroutines to the P's
+//!    overflow. There is no stack yet.
 //! 2. **First run** (`switch::bind`): it gets the stack that was put into the P's cache last. If
 //!    the G before it on this M has just ended, it takes over that stack without a switch.
 //! 3. **Park** (`park`): its status becomes Waiting, it is enqueued where a thread will ready it,
@@ -36,8 +36,9 @@
 //!    claimed its ticket. Mostly it goes into `run_next`, and shares the time slice of the chain
 //!    there (`queues`).
 //! 5. **Check the global queue** (`pick`): once in 61 picks an M switches to g0, and checks timers,
-//!    the other classes and the global queue before its own queues.
-//! 6. **Steal** (`steal`): an M with a P and nothing to run takes half of another P's queue.
+//!    the other classes, the global queue and the oldest of the P's overflow before its own queues.
+//! 6. **Steal** (`steal`): an M with a P and nothing to run takes the oldest batch of another P's
+//!    overflow, or half of its queue.
 //! 7. **Rest** (`idle`, S1 to S4): the P goes to the idle list, all queues are checked once more,
 //!    and the M sleeps on a futex. One M waits in the netpoller instead, until the first timer at
 //!    most; in a pinned runtime also each M whose goroutines wait for descriptors, in its own
@@ -56,10 +57,13 @@
 //!
 //! # Where a runnable goroutine is
 //!
+//! In one of seven places, or in none:
+//!
 //! | place        | of                      | in a migrating runtime      | in a pinned one               |
 //! |--------------|-------------------------|-----------------------------|-------------------------------|
 //! | `run_next`   | a P; in a pinned runtime an M | the goroutine that was readied or spawned there last | the one that was readied there last, or that starts on an M of its own |
 //! | `queue`      | a P                     | all other goroutines        | those that have not started   |
+//! | `overflow`   | a P                     | those for which `queue` had no room | those for which `queue` had no room |
 //! | global queue | the runtime; four lists: one for each class, one for hogs | from outside; the high and the low class; hogs of the normal class | those that have not started: from outside, and of the high and the low class |
 //! | `queues`     | an M                    | –                           | those that have started there, in two lists: one of them for hogs |
 //! | `inbox`      | an M                    | –                           | those that have started there and were readied by another thread, until the M's next pick |
@@ -83,6 +87,7 @@
 //! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of the time | `sysmon` | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
 //! | hogs have half of the threads at most | `crate::threads::count`, `sysmon` | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | pinned: a goroutine that spawns wakes no M if the last four that were woken had little to do | `idle` | two Ps: to spawn one and wait takes 49 ns instead of 117 |
+//! | a P goes on with the newest of its overflow, other Ms take the oldest | `overflow` | skynet of a million on two Ps takes 223 ms of CPU time instead of 549; `oldest_of_the_overflow_run_while_newer_ones_and_the_global_queue_never_end` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `wake` | Go's |
 //! | one goroutine found by a poll wakes no M, unless only that M may run it | `poll` | 13 µs of CPU time a request instead of 39 |
 //! | nearer Ps are stolen from first | `steal`, `sys::topology` | `visit_goes_to_the_same_cache_then_the_same_socket_then_beyond` |
@@ -106,6 +111,7 @@ pub(crate) mod lifetime;
 pub(crate) mod machine;
 pub(crate) mod migrating;
 pub(crate) mod newproc;
+pub(crate) mod overflow;
 pub(crate) mod park;
 pub(crate) mod pick;
 pub(crate) mod pinned;

@@ -13,7 +13,7 @@
 //! - The first M that queues for a P waits as long as it held its last P, a time slice at most: see
 //!   [`fair_wait_ns`](super::machine::Machine::fair_wait_ns).
 
-use std::ptr;
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use super::global_queue::GlobalClass;
@@ -75,7 +75,9 @@ pub(super) fn pick_ahead(
 /// After [`pick_fast`] has found nothing: true if a goroutine that yields may continue without a
 /// switch to g0.
 pub(crate) fn can_skip_g0(m: ThisM, p: ThisP) -> bool {
-    !must_switch_to_g0(m, p, p.own().sched_tick.get()) && m.shared().global.is_empty()
+    !must_switch_to_g0(m, p, p.own().sched_tick.get())
+        && m.shared().global.is_empty()
+        && p.overflow.is_empty()
 }
 
 /// The next turn of the hogs begins a time slice from now at the earliest. Called by the holder of
@@ -105,16 +107,38 @@ pub(super) fn pick_on_g0(
     if let Some(g) = scheduler::next(m, p) {
         return Some(g);
     }
-    let share = shared.global.len(GlobalClass::Normal) / shared.procs() + 1;
-    let share = share.min(run_queue::CAPACITY as usize / 2);
-    let first = shared.global.pop(GlobalClass::Normal, share, |g| {
-        if p.queue.push(ptr::NonNull::from(g)).is_err() {
-            crate::fatal::fatal!(
-                "a queue that was empty has no room for a share of the global queue"
-            );
+    refill(shared, p).or_else(|| pop_hog(shared, m))
+}
+
+/// The P's queue is empty. Fills it from the P's overflow or from the global queue, by turns, and
+/// returns the first goroutine.
+fn refill(shared: &'static Shared, p: ThisP) -> Option<&'static Goroutine> {
+    let put = |g| {
+        if p.queue.push(NonNull::from(g)).is_err() {
+            crate::fatal::fatal!("a queue that was empty has no room for half as many goroutines");
         }
-    });
-    first.or_else(|| pop_hog(shared, m))
+    };
+    let from_overflow = || {
+        let mut first = None;
+        p.overflow.take_newest(|g| match first {
+            None => first = Some(g),
+            Some(_) => put(g),
+        });
+        first
+    };
+    let from_global = || {
+        let share = shared.global.len(GlobalClass::Normal) / shared.procs() + 1;
+        let share = share.min(run_queue::CAPACITY as usize / 2);
+        shared.global.pop(GlobalClass::Normal, share, put)
+    };
+    let global_first = &p.own().global_first;
+    let found = match global_first.get() {
+        true => from_global().or_else(from_overflow),
+        false => from_overflow().or_else(from_global),
+    };
+    // Not if it found none: a seeded order must not depend on how often an idle M has searched.
+    global_first.set(global_first.get() ^ found.is_some());
+    found
 }
 
 /// Step 3.
@@ -136,10 +160,14 @@ fn pick_global_first(shared: &'static Shared, m: ThisM, p: ThisP) -> Option<&'st
     {
         return Some(g);
     }
-    shared
-        .global
-        .pop_one(GlobalClass::Normal)
-        .or_else(|| scheduler::next(m, p))
+    let from_global = || shared.global.pop_one(GlobalClass::Normal);
+    let from_overflow = || p.overflow.pop_oldest();
+    // By turns of two checks, because the low class may get every other check.
+    let found = match global_checks & 2 == 0 {
+        true => from_global().or_else(from_overflow),
+        false => from_overflow().or_else(from_global),
+    };
+    found.or_else(|| scheduler::next(m, p))
 }
 
 /// In step 1: returns a hog, if it is the hogs' turn. The low class may have hogs too, and gets

@@ -43,7 +43,7 @@ use crate::threads::spin::{SLEEP_COST_NS, SPIN_CHECK};
 /// Puts a new goroutine at the end of the P's queue.
 #[inline(always)]
 pub(super) fn spawned(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    push_back_quietly(m, p, g);
+    push_back_quietly(p, g);
     wake::wake_one_if_it_pays(m.shared());
 }
 

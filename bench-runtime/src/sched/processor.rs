@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use super::overflow::Overflow;
 use super::run_queue::RunQueue;
 use crate::goroutine::{Goroutine, Parkable, slab};
 use crate::recorder::part::Part;
@@ -55,6 +56,7 @@ pub(crate) struct Processor {
     pub(crate) thefts_count: AtomicU64,
     pub(crate) thefts_found_count: AtomicU64,
     pub(crate) queue: RunQueue<Goroutine>,
+    pub(crate) overflow: Overflow,
     /// Only the owner writes.
     pub(crate) recorder: Part,
     /// Reused after the P's end: see [`super::lifetime`].
@@ -95,6 +97,8 @@ pub(crate) struct Own {
     /// In a pinned runtime: the next pick that is not from the M's `run_next` begins with the P's
     /// queue, unless another M can take from that queue.
     pub(super) fresh_first: Cell<bool>,
+    /// The next time that the P's queue is empty, the global queue comes before the overflow.
+    pub(super) global_first: Cell<bool>,
     /// Picks of `run_next` in the time slice that they share.
     pub(super) streak: Cell<u32>,
     /// The time of pick number `STREAK_CHECK` in that time slice; valid from that pick on.
@@ -128,6 +132,7 @@ impl Processor {
             thefts_count: AtomicU64::new(0),
             thefts_found_count: AtomicU64::new(0),
             queue: RunQueue::new(),
+            overflow: Overflow::default(),
             recorder: Part::new(),
             timers: Timers::take(),
         }
@@ -167,7 +172,19 @@ impl Processor {
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.run_next.is_none(Ordering::Acquire)
+        self.has_stealable_work() || !self.run_next.is_none(Ordering::Acquire)
+    }
+
+    /// True if a goroutine waits here that other Ms may take.
+    pub(super) fn has_stealable_work(&self) -> bool {
+        // In this order: the holder moves goroutines from the overflow to the queue. If it moves
+        // them the other way, it then wakes an M, or sysmon does.
+        !self.overflow.is_empty() || !self.queue.is_empty()
+    }
+
+    /// The goroutines in the queue and the overflow. Exact if no thread changes them meanwhile.
+    pub(crate) fn queued_count(&self) -> usize {
+        self.queue.len() as usize + self.overflow.len()
     }
 }
 

@@ -23,26 +23,26 @@ const STREAK_NS: u64 = SLEEP_COST_NS;
 /// Wakes an M if a P is idle and no M spins.
 #[inline(always)]
 pub(super) fn push_back(m: ThisM, p: ThisP, g: &'static Goroutine) {
-    push_back_quietly(m, p, g);
+    push_back_quietly(p, g);
     wake::wake_one(m.shared());
 }
 
 #[inline(always)]
-pub(super) fn push_back_quietly(m: ThisM, p: ThisP, g: &'static Goroutine) {
+pub(super) fn push_back_quietly(p: ThisP, g: &'static Goroutine) {
     if p.queue.push(NonNull::from(g)).is_err() {
-        overflow(m.shared(), p, g);
+        overflow(p, g);
     }
 }
 
-/// Half of a full queue, and `g`, go to the global queue.
+/// Half of a full queue, and `g`, go to the P's overflow.
 #[cold]
 #[inline(never)]
-pub(super) fn overflow(shared: &'static Shared, p: ThisP, g: &'static Goroutine) {
+fn overflow(p: ThisP, g: &'static Goroutine) {
     let mut batch = List::new();
     // SAFETY: entries are records, which are type-stable.
     p.queue.take_half(|g| batch.push(unsafe { g.as_ref() }));
     batch.push(g);
-    shared.global.push_normal(&mut batch);
+    p.overflow.push(batch);
 }
 
 pub(super) fn push_global(shared: &'static Shared, g: &'static Goroutine) {

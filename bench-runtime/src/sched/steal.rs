@@ -1,4 +1,4 @@
-//! Stealing: half of another P's queue, nearest P first.
+//! Stealing: the oldest batch of another P's overflow, or half of its queue; nearest P first.
 
 use std::ptr::NonNull;
 
@@ -32,15 +32,18 @@ pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Gorout
 
 fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {
     let mut first = None;
-    let (count, found) = victim.queue.steal_half(|g| {
-        // SAFETY: entries are records, which are type-stable.
-        let g: &'static Goroutine = unsafe { g.as_ref() };
+    let mut put = |g| {
         if first.is_none() {
             first = Some(g);
         } else if thief.queue.push(NonNull::from(g)).is_err() {
             crate::fatal::fatal!("a thief's queue was not empty");
         }
-    });
+    };
+    let (count, found) = match victim.overflow.take_oldest(&mut put) as u32 {
+        // SAFETY: entries are records, which are type-stable.
+        0 => victim.queue.steal_half(|g| put(unsafe { g.as_ref() })),
+        batch => (batch, batch),
+    };
     if count != 0 {
         thief
             .recorder

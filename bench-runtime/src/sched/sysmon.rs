@@ -113,6 +113,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         let Some(admission) = Admission::begin(shared) else {
             break;
         };
+        let has_overflow = shared.processors().any(|p| !p.overflow.is_empty());
         for p in shared.processors() {
             let current = Seen {
                 slices: p.slices.load(Ordering::Relaxed),
@@ -136,7 +137,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 continue;
             }
             running = true;
-            has_queued |= !p.queue.is_empty();
+            has_queued |= p.has_stealable_work();
             if shared.is_test() {
                 continue;
             }
@@ -149,7 +150,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             if is_long {
                 poll_for_holder(shared, p);
             }
-            if is_long && work_waits(shared, p) {
+            if is_long && (has_overflow || work_waits(shared, p)) {
                 // A fifth, because other threads may use the CPU too. A goroutine that waits for
                 // the kernel uses less.
                 let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {

@@ -10,7 +10,7 @@ use bench_runtime::net::UnixStream;
 use bench_runtime::sync::Mutex;
 use bench_runtime::{
     GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go,
-    gomaxprocs, select, time, yield_now,
+    gomaxprocs, num_goroutine, select, time, yield_now,
 };
 
 use crate::sched_support::{Setting, at_each, within_timeout};
@@ -440,6 +440,65 @@ fn processors_run_at_once_while_others_wait_for_descriptors() {
         }
         for reader in readers {
             assert_eq!(reader.join().unwrap(), 1);
+        }
+    });
+}
+
+/// Starts its successor in the P's queue, until `stop` is set.
+fn next_here(stop: Arc<AtomicBool>, count: Arc<AtomicUsize>) {
+    count.fetch_add(1, Ordering::Relaxed);
+    if !stop.load(Ordering::Relaxed) {
+        drop(go(move || next_here(stop, count)));
+    }
+}
+
+/// The same, in the global queue.
+fn next_global(stop: Arc<AtomicBool>, class: Priority) {
+    if !stop.load(Ordering::Relaxed) {
+        go_global(class, move || next_global(stop, class));
+    }
+}
+
+fn go_global(class: Priority, f: impl FnOnce() + Send + 'static) {
+    drop(GoBuilder::new().priority(class).go(f).unwrap());
+}
+
+/// None of the P's queue, its overflow and the lists of the normal and the low class becomes empty.
+#[test]
+fn oldest_of_the_overflow_run_while_newer_ones_and_the_global_queue_never_end() {
+    at_each(&[1, 2, 8], |setting| {
+        const OLDEST: usize = 300;
+        const OTHERS: usize = 20;
+        let stop = Arc::new(AtomicBool::new(false));
+        let [oldest, others, newer] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+        let counts = |count: &Arc<AtomicUsize>| {
+            let count = count.clone();
+            move || _ = count.fetch_add(1, Ordering::Relaxed)
+        };
+        (0..OLDEST).for_each(|_| drop(go(counts(&oldest))));
+        (0..1_000 * setting.procs).for_each(|_| next_here(stop.clone(), newer.clone()));
+        for class in [Priority::Normal, Priority::Low] {
+            (0..10).for_each(|_| next_global(stop.clone(), class));
+            (0..OTHERS / 2).for_each(|_| go_global(class, counts(&others)));
+        }
+        newer.store(0, Ordering::Relaxed);
+        let began = Instant::now();
+        let load = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        while load(&oldest) < OLDEST || load(&others) < OTHERS {
+            // One of the oldest is first in each 244 picks of the P.
+            assert!(
+                began.elapsed() < STARVED
+                    && (setting.procs > 1 || load(&newer) < 244 * (OLDEST + 10)),
+                "beside {} newer ones {} of the oldest and {} of the others have run at {setting:?}",
+                load(&newer),
+                load(&oldest),
+                load(&others),
+            );
+            yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+        while num_goroutine() > 1 {
+            yield_now();
         }
     });
 }

@@ -160,6 +160,58 @@ fn num_goroutine_equals_the_dump() {
     });
 }
 
+/// Most of them have no room in the P's queue.
+#[test]
+fn goroutines_beyond_a_full_queue_are_in_the_dump_and_dropped_by_a_stop() {
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 1,
+            migrating,
+        };
+        let kept = Arc::new(());
+        let runtime = setting.builder().start().unwrap();
+        runtime.run({
+            let kept = kept.clone();
+            move || {
+                for _ in 0..2_000 {
+                    let kept = kept.clone();
+                    drop(go(move || drop(kept)));
+                }
+                assert_eq!(num_goroutine(), 2_001);
+                assert_eq!(goroutines().len(), 2_001);
+            }
+        });
+        runtime.shutdown();
+        assert_eq!(Arc::strong_count(&kept), 1, "{setting:?}");
+    }
+}
+
+/// Most of them have no room in the queues of Ps, and some of these Ps are retired.
+#[test]
+fn goroutines_beyond_full_queues_all_run_while_gomaxprocs_changes() {
+    at_each(&[4], |_| {
+        let ended = Arc::new(AtomicUsize::new(0));
+        for n in 0..20 {
+            let spawners = [(); 4].map(|()| {
+                let ended = ended.clone();
+                go(move || {
+                    for _ in 0..1_000 {
+                        let ended = ended.clone();
+                        drop(go(move || _ = ended.fetch_add(1, Ordering::Relaxed)));
+                    }
+                })
+            });
+            yield_now();
+            gomaxprocs(Some(1 + n % 4));
+            spawners.into_iter().for_each(|one| one.join().unwrap());
+        }
+        while num_goroutine() > 1 {
+            yield_now();
+        }
+        assert_eq!(ended.load(Ordering::Relaxed), 80_000);
+    });
+}
+
 #[test]
 fn gomaxprocs_changed_ten_thousand_times_loses_nothing() {
     at_each(&[8], |_| {

@@ -11,6 +11,8 @@ struct Scene {
     idle_count: AtomicU32,
     spinning_count: AtomicU32,
     work: AtomicUsize,
+    /// Work in the overflow of a running P.
+    overflow: AtomicUsize,
     /// Ms that were woken with a P.
     woken: AtomicUsize,
 }
@@ -23,6 +25,10 @@ enum Broken {
     Recheck,
     /// S2.
     HeavyBarrier,
+    /// S3: the queue is checked before the overflow.
+    QueueFirst,
+    /// The holder takes work out of the overflow before it puts it into the queue.
+    OverflowLeftFirst,
 }
 
 impl Scene {
@@ -32,6 +38,7 @@ impl Scene {
             idle_count: AtomicU32::new(idle),
             spinning_count: AtomicU32::new(spinning),
             work: AtomicUsize::new(0),
+            overflow: AtomicUsize::new(0),
             woken: AtomicUsize::new(0),
         })
     }
@@ -67,6 +74,29 @@ impl Scene {
         }
     }
 
+    /// `Overflow::take_newest`, by the P's holder: the first of the batch runs, one goes to the
+    /// queue. No wake follows.
+    fn refill(&self, broken: Broken) {
+        if broken == Broken::OverflowLeftFirst {
+            self.overflow.fetch_sub(2, Ordering::Release);
+        }
+        self.work.store(1, Ordering::Release);
+        if broken != Broken::OverflowLeftFirst {
+            self.overflow.fetch_sub(2, Ordering::Release);
+        }
+    }
+
+    /// `Processor::has_stealable_work`.
+    fn sees_work(&self, broken: Broken) -> bool {
+        let places = match broken {
+            Broken::QueueFirst => [&self.work, &self.overflow],
+            _ => [&self.overflow, &self.work],
+        };
+        places
+            .iter()
+            .any(|place| place.load(Ordering::Acquire) != 0)
+    }
+
     fn acquire(&self) -> bool {
         let idle = self.idle_count.load(Ordering::Relaxed);
         if idle > 0 {
@@ -93,7 +123,7 @@ impl Scene {
             barrier::heavy(); // S2
         }
         // S3
-        if self.work.load(Ordering::Acquire) != 0 {
+        if self.sees_work(broken) {
             let _lists = self.lists.lock().unwrap();
             return self.acquire();
         }
@@ -150,6 +180,36 @@ fn canary_sleep_without_the_heavy_barrier() {
 fn canary_push_without_the_light_barrier() {
     barrier::break_light();
     loom::model(|| push_against_rest(true, Broken::Nothing));
+}
+
+/// The holder of a P moves work from its overflow to its queue while an M goes to sleep.
+fn refill_against_rest(broken: Broken) {
+    let scene = Scene::new(0, 0);
+    scene.overflow.store(2, Ordering::Release);
+    let holder = loom::thread::spawn({
+        let scene = scene.clone();
+        move || scene.refill(broken)
+    });
+    let is_awake = scene.rest(false, broken);
+    holder.join().unwrap();
+    scene.assert_not_lost(usize::from(is_awake));
+}
+
+#[test]
+fn work_moved_from_the_overflow_while_an_m_goes_to_sleep_is_found() {
+    loom::model(|| refill_against_rest(Broken::Nothing));
+}
+
+#[test]
+#[should_panic(expected = "lost wake-up")]
+fn canary_check_of_the_queue_before_the_overflow() {
+    loom::model(|| refill_against_rest(Broken::QueueFirst));
+}
+
+#[test]
+#[should_panic(expected = "lost wake-up")]
+fn canary_overflow_left_before_the_queue_is_filled() {
+    loom::model(|| refill_against_rest(Broken::OverflowLeftFirst));
 }
 
 /// Two Ms make work while a third goes to sleep, and one skips its wake because of the other.
