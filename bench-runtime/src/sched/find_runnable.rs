@@ -88,8 +88,8 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
         if poll::poll_net(shared, m, p) {
             continue;
         }
-        if !m.spinning.load(Ordering::Relaxed) && m.take_woken_to_search() {
-            shared.idle.note_wake(m.holds_for_ns());
+        if !m.spinning.load(Ordering::Relaxed) {
+            shared.idle.note_wake(m.machine(), || m.holds_for_ns());
         }
         // The first part of step 8. This M is not counted as spinning yet: an M that is counted
         // must wake another M when it finds work.
@@ -180,9 +180,7 @@ fn rest(shared: &'static Shared, m: ThisM, p: ThisP) {
     if shared.is_stopping() || !shared.global.is_empty() || p.notice.load(Ordering::Relaxed) {
         return;
     }
-    if m.take_woken_to_search() {
-        shared.idle.note_wake(0);
-    }
+    shared.idle.note_wake(m.machine(), || 0);
     m.rests_since_ns.store(now, Ordering::Relaxed);
     m.set_last_hold_ns(0);
     m.release_p();

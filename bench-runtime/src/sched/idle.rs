@@ -27,10 +27,10 @@
 //! A wake costs both threads as much as a hundred goroutines that do little. In a pinned runtime a
 //! goroutine that spawns by `go` leaves W3 out while `unpaid_count` is [`UNPAID_MOST`] or more:
 //!
-//! | an M that was woken to search            | `unpaid_count`  |
+//! | an M that such a goroutine or sysmon has woken to search | `unpaid_count` |
 //! |------------------------------------------|-----------------|
 //! | rests, having found nothing              | one more        |
-//! | has nothing more to run, for the first time, less than [`PAYS_NS`] after it got its P | one more |
+//! | has nothing more to run, or loses the P that it was woken with, less than [`PAYS_NS`] after it got it | one more |
 //! | the same, later than that                | 0               |
 //!
 //! No wake is lost by this. The spawner's M itself picks the new goroutine, by turns with those that
@@ -39,7 +39,8 @@
 //! or in the queue or the overflow of a running P. The woken M does W3 for the next M when it finds work. Neither
 //! reads the count. The count only delays a wake, so it is changed without a read-modify-write.
 //!
-//! An M that a spinner wakes, or a hand-over, counts too.
+//! Only the first of these events after a wake counts, and only such wakes do: not those by a
+//! spinner, by a hand-over, or by a goroutine that is readied.
 
 use std::collections::VecDeque;
 use std::ptr;
@@ -131,9 +132,14 @@ impl Idle {
         self.unpaid_count.load(Ordering::Relaxed) < UNPAID_MOST
     }
 
-    /// `busy_ns`: how long an M that was woken to search had something to run.
-    pub(super) fn note_wake(&self, busy_ns: u64) {
-        let unpaid = match busy_ns < PAYS_NS {
+    /// Called when the M has nothing more to run, or loses its P; by its own thread, or by sysmon
+    /// during a retake. `busy_ns`: how long it had something to run since it got its P.
+    pub(super) fn note_wake(&self, m: &Machine, busy_ns: impl FnOnce() -> u64) {
+        if !m.wake_is_noted.load(Ordering::Relaxed) {
+            return;
+        }
+        m.wake_is_noted.store(false, Ordering::Relaxed);
+        let unpaid = match busy_ns() < PAYS_NS {
             true => self.unpaid_count.load(Ordering::Relaxed).saturating_add(1),
             false => 0,
         };
@@ -210,5 +216,92 @@ impl Idle {
         let m = lists.p_waiters.pop_front()?;
         self.publish(lists);
         Some(m)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::current;
+    use super::super::shared::Shared;
+    use super::*;
+    use crate::{Runtime, go};
+
+    /// Longer than any of these waits takes on a loaded machine.
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn pinned_and_migrating(procs: usize) -> [Runtime; 2] {
+        // SAFETY: no goroutine of these tests parks inside a thread-local's initialiser or scope.
+        unsafe {
+            [
+                Runtime::builder().procs(procs).build(),
+                Runtime::builder().procs(procs).migrating().build(),
+            ]
+        }
+        .map(|runtime| runtime.expect("a runtime starts"))
+    }
+
+    fn shared_of(runtime: &Runtime) -> &'static Shared {
+        runtime.run(|| current::runtime().expect("this is a goroutine"))
+    }
+
+    #[test]
+    fn wakes_for_goroutines_from_outside_are_not_noted() {
+        for runtime in pinned_and_migrating(4) {
+            // A noted wake changes it.
+            const KEPT: u32 = 1_000;
+            let unpaid = &shared_of(&runtime).idle.unpaid_count;
+            let before = runtime.metrics().wakes_count;
+            let mut noted = 0;
+            let began = Instant::now();
+            while runtime.metrics().wakes_count < before + 100 {
+                assert!(began.elapsed() < LONG, "no M is woken");
+                unpaid.store(KEPT, Ordering::Relaxed);
+                runtime.spawn(|| ()).join().expect("it does not panic");
+                noted += u32::from(unpaid.load(Ordering::Relaxed) != KEPT);
+            }
+            // Sysmon may wake an M for a few of them, on a loaded host.
+            assert!(noted < 10, "{noted}");
+        }
+    }
+
+    #[test]
+    fn wakes_for_goroutines_that_do_little_are_noted_where_they_may_be_skipped() {
+        let [pinned, migrating] = pinned_and_migrating(2);
+        let shared = shared_of(&pinned);
+        let began = Instant::now();
+        while shared.idle.wakes_pay() {
+            assert!(began.elapsed() < LONG, "no wake is noted");
+            pinned.run(|| (0..100).for_each(|_| go(|| ()).join().expect("it does not panic")));
+        }
+        migrating.run(|| (0..10_000).for_each(|_| go(|| ()).join().expect("it does not panic")));
+        let unpaid = &shared_of(&migrating).idle.unpaid_count;
+        assert_eq!(unpaid.load(Ordering::Relaxed), 0);
+    }
+
+    /// Otherwise the M would note it when it has another P, and measure from when it got that.
+    #[test]
+    fn wake_of_an_m_whose_p_is_retaken_is_noted_then() {
+        let [pinned, _] = pinned_and_migrating(1);
+        let unpaid = pinned.run(|| {
+            let shared = current::runtime().expect("this is a goroutine");
+            let header = current::header().expect("this is a goroutine");
+            let m = current::last_machine_of(header);
+            shared
+                .idle
+                .unpaid_count
+                .store(UNPAID_MOST, Ordering::Relaxed);
+            m.wake_is_noted.store(true, Ordering::Relaxed);
+            let waits = go(|| ());
+            let began = Instant::now();
+            while m.wake_is_noted.load(Ordering::Relaxed) {
+                assert!(began.elapsed() < LONG, "it is not noted");
+            }
+            let unpaid = shared.idle.unpaid_count.load(Ordering::Relaxed);
+            waits.join().expect("it does not panic");
+            unpaid
+        });
+        assert_eq!(unpaid, 0);
     }
 }

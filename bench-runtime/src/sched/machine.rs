@@ -119,9 +119,9 @@ pub(crate) struct Machine {
     /// Counted in `spinning_count` of [`super::idle::Idle`]. Set by the M, or by its waker before
     /// the wake.
     pub(crate) spinning: AtomicBool,
-    /// It was woken to search, and has not noted yet whether that paid. Set by its waker before the
-    /// wake.
-    pub(super) woken_to_search: AtomicBool,
+    /// It was woken by [`wake_one_noted`](super::wake::wake_one_noted), holds the P that it got by
+    /// that, and has not noted yet whether the wake paid. Set by its waker before the wake.
+    pub(super) wake_is_noted: AtomicBool,
     /// In a pinned runtime: goroutines of this M that other threads have readied.
     inbox: Lock<List>,
     inbox_len: AtomicUsize,
@@ -206,15 +206,6 @@ impl Machine {
         self.retaken_ns.store(clock::now_ns(), Ordering::Relaxed);
         self.hogged.store(hogged, Ordering::Relaxed);
         self.set_last_hold_ns(if hogged { last_hold_ns } else { 0 });
-    }
-
-    /// True once after it was woken to search. Only its own thread.
-    pub(super) fn take_woken_to_search(&self) -> bool {
-        let woken = self.woken_to_search.load(Ordering::Relaxed);
-        if woken {
-            self.woken_to_search.store(false, Ordering::Relaxed);
-        }
-        woken
     }
 
     /// 0 for never.

@@ -98,7 +98,7 @@ impl Overflow {
     }
 }
 
-#[cfg(all(test, not(rt_loom)))]
+#[cfg(test)]
 mod tests {
     use std::ptr;
 

@@ -173,7 +173,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         has_queued |= !shared.global.is_empty();
         if has_queued && scheduler::may_skip_wakes(shared) {
             // If a P is idle: the spawner may have woken no M.
-            wake::wake_one(shared);
+            wake::wake_one_noted(shared);
         }
         drop(admission);
         late_found |= poll_runtime_netpoll(shared);
@@ -246,6 +246,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
             && m.retake(p, || {
                 this_m::mark_retaken(shared, m);
                 m.note_retaken(hogged, held_ns);
+                shared.idle.note_wake(m, || held_ns);
             })
     });
     if !is_retaken {

@@ -135,6 +135,8 @@ impl ThisM {
         if let Some(p) = self.held() {
             p.recorder.record(Kind::Stop, self.id as u64, 0);
         }
+        let idle = &self.shared().idle;
+        idle.note_wake(self.machine, || self.holds_for_ns());
         self.own().p_lock.set(ptr::null_mut());
     }
 

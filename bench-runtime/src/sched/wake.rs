@@ -21,11 +21,14 @@ pub(super) fn start_machine(
     p: &'static Processor,
     spinning: bool,
 ) {
-    let asleep = lists.machines.pop_back();
-    let m = asleep.unwrap_or_else(|| new_machine(shared));
+    let m = sleeping_or_new(shared, lists);
     m.spinning.store(spinning, Ordering::Relaxed);
-    m.woken_to_search.store(spinning, Ordering::Relaxed);
     m.wake(Some(p));
+}
+
+fn sleeping_or_new(shared: &'static Shared, lists: &mut Lists) -> &'static Machine {
+    let asleep = lists.machines.pop_back();
+    asleep.unwrap_or_else(|| new_machine(shared))
 }
 
 /// Makes an M, whose thread sleeps until it is woken with a P.
@@ -92,25 +95,37 @@ pub(super) fn start_thread(
 /// Steps W2 and W3 of [`super::idle`].
 #[inline(always)]
 pub(super) fn wake_one(shared: &'static Shared) {
+    wake_if_idle(shared, false);
+}
+
+/// As [`wake_one`], by a goroutine that spawns by `go`, or by sysmon in its place: whether the wake
+/// pays is noted.
+#[inline(always)]
+pub(super) fn wake_one_noted(shared: &'static Shared) {
+    wake_if_idle(shared, true);
+}
+
+#[inline(always)]
+fn wake_if_idle(shared: &'static Shared, is_noted: bool) {
     barrier::light(); // W2
     if shared.idle.processors_count() != 0
         && shared.idle.spinning_count.load(Ordering::Relaxed) == 0
     {
-        wake_one_slow(shared); // W3
+        wake_one_slow(shared, is_noted); // W3
     }
 }
 
-/// As [`wake_one`], for a goroutine that this M can run itself: wakes no M if wakes do not pay.
+/// As [`wake_one_noted`], but wakes no M if such wakes do not pay.
 #[inline(always)]
 pub(super) fn wake_one_if_it_pays(shared: &'static Shared) {
     if shared.idle.wakes_pay() {
-        wake_one(shared);
+        wake_one_noted(shared);
     }
 }
 
 #[cold]
 #[inline(never)]
-pub(super) fn wake_one_slow(shared: &'static Shared) {
+fn wake_one_slow(shared: &'static Shared, is_noted: bool) {
     if !shared.idle.claim_spinning() {
         return;
     }
@@ -120,7 +135,10 @@ pub(super) fn wake_one_slow(shared: &'static Shared) {
         shared.idle.spinning_count.fetch_sub(1, Ordering::AcqRel);
         return;
     };
-    start_machine(shared, &mut lists, p, true);
+    let m = sleeping_or_new(shared, &mut lists);
+    m.spinning.store(true, Ordering::Relaxed);
+    m.wake_is_noted.store(is_noted, Ordering::Relaxed);
+    m.wake(Some(p));
 }
 
 /// Wakes an M for a goroutine that only it may run, if it sleeps. By the barriers of
