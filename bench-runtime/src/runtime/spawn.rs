@@ -442,6 +442,9 @@ impl GoBuilder {
 /// Ends the calling goroutine. Its destructors run, and [`JoinHandle::join`] returns
 /// [`Exited`](crate::JoinError::Exited). In the main goroutine it ends `Runtime::run` with a panic.
 ///
+/// It unwinds the stack, so `catch_unwind` stops it, and the goroutine continues. In Go `recover`
+/// does not stop it.
+///
 /// # Panics
 ///
 /// Outside every goroutine.

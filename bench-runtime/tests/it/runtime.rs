@@ -102,6 +102,17 @@ fn goexit_runs_destructors_and_ends_only_the_goroutine() {
 }
 
 #[test]
+fn catch_unwind_stops_a_goexit() {
+    everywhere(|| {
+        let stopped = go(|| {
+            assert!(catch_unwind(|| goexit()).is_err());
+            7
+        });
+        assert_eq!(stopped.join().unwrap(), 7);
+    });
+}
+
+#[test]
 fn results_that_are_not_joined_are_dropped_once() {
     everywhere(|| {
         let value = Arc::new(());
