@@ -59,8 +59,9 @@
 //!
 //! Pinned mode costs time if goroutines of two threads exchange messages. If a goroutine computes
 //! or blocks its thread, the other goroutines of the thread wait. Goroutines that wait as soon as
-//! they have started may all stay on one thread: if they are workers that compute for a long
-//! time, start them by [`GoBuilder::cpu_bound`]. Choose migrating if these costs matter to your
+//! they have started may all stay on one thread, except those that serve connections which a
+//! listener of [`net`] has accepted. So the workers of a pool, which compute, may all share one CPU:
+//! start such workers by [`GoBuilder::cpu_bound`]. Choose migrating if these costs matter to your
 //! program, and if you can check all code that its goroutines run, libraries included, by rules 4
 //! and 5 of [`Builder::build`].
 //!
@@ -70,6 +71,7 @@
 //! | a guard of std held during a wait | other goroutines of its thread may wait for ever | forbidden: rule 5 |
 //! | how late a sleeper wakes beside goroutines that compute for 200 ms | up to 199 ms if they share its thread; 10 ms if they are [`GoBuilder::cpu_bound`], or if a goroutine that was started at the same place in the program has already computed for long | 11 to 13 ms |
 //! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
+//! | a pool of two workers that compute for 30 µs a job, two CPUs | 2.0 of tokio's time, as both mostly start on one thread | see `share.worker_pool` |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |

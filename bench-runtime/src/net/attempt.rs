@@ -195,6 +195,9 @@ impl<'a> Attempt<'a> {
                 if !is_new {
                     return Ok(None);
                 }
+                if self.waits.is_accepted {
+                    sched::scheduler::learn_connection();
+                }
                 desc
             }
         };

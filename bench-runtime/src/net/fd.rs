@@ -31,7 +31,15 @@ impl<S: AsFd> Fd<S> {
     /// ready.
     pub(crate) fn new(inner: S) -> Self {
         Self {
-            waits: Waits::new(),
+            waits: Waits::new(false),
+            inner,
+        }
+    }
+
+    /// As [`Self::new`], for a connection that a listener has accepted.
+    pub(super) fn accepted(inner: S) -> Self {
+        Self {
+            waits: Waits::new(true),
             inner,
         }
     }

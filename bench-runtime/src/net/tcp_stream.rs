@@ -164,7 +164,7 @@ impl TcpStream {
     pub(super) fn accepted(socket: OwnedFd) -> Self {
         socket::send_at_once(socket.as_fd());
         Self {
-            fd: Fd::new(net::TcpStream::from(socket)),
+            fd: Fd::accepted(net::TcpStream::from(socket)),
         }
     }
 

@@ -151,7 +151,7 @@ impl UnixListener {
                 }
             }
         })?;
-        Ok((stream.try_into()?, address))
+        Ok((UnixStream::accepted(stream)?, address))
     }
 
     /// Accepts connections until the listener is closed. If the process is out of descriptors or

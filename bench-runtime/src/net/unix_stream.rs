@@ -44,6 +44,13 @@ read_by_ref!(UnixStream);
 write_by_ref!(UnixStream);
 
 impl UnixStream {
+    pub(super) fn accepted(stream: net::UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self {
+            fd: Fd::accepted(stream),
+        })
+    }
+
     /// Connects to the socket at a path. Blocks the goroutine while the listener's queue is full;
     /// tries again after short pauses.
     ///

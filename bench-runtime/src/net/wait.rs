@@ -46,6 +46,8 @@ pub(super) const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Waits {
     pub(super) closed: AtomicBool,
+    /// The descriptor is a connection that a listener has accepted.
+    pub(super) is_accepted: bool,
     /// The `PollDesc` of the first registration, for readers without the lock.
     pub(super) first: AtomicPtr<PollDesc>,
     registrations: Lock<Vec<Registration>>,
@@ -100,9 +102,10 @@ impl Drop for Waits {
 }
 
 impl Waits {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_accepted: bool) -> Self {
         Self {
             closed: AtomicBool::new(false),
+            is_accepted,
             first: AtomicPtr::new(ptr::null_mut()),
             registrations: Lock::new(Vec::new()),
             read: SideState::new(),

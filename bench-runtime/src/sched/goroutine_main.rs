@@ -66,7 +66,7 @@ pub(crate) unsafe extern "C" fn goroutine_main(payload: usize) -> ! {
             // It takes over the stack, and the ended one's place in the count of started
             // goroutines.
             Some(next) if can_take_stack(m, next, header) => {
-                if scheduler::needs_own_machine(m, next, 1) {
+                if scheduler::starts_elsewhere(m, next, 1) {
                     end_on_g0(header, m, p, ptr::from_ref(next) as usize);
                 }
                 header.g.set(ptr::from_ref(next).cast_mut().cast());

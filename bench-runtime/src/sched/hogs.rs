@@ -6,7 +6,7 @@
 //! [`CREDIT`], and each such start uses up one. So a site that spawned a single long computation
 //! soon has none.
 //!
-//! The M that picked the goroutine switches to g0. There [`super::pinned::start_on_own_machine`]
+//! The M that picked the goroutine switches to g0. There [`super::pinned::start_elsewhere`]
 //! gives the goroutine to a sleeping M without goroutines, or to a new M.
 
 use std::panic::Location;
@@ -21,7 +21,7 @@ const CREDIT_MASK: u64 = 0xf;
 
 #[derive(Debug, Default)]
 pub(crate) struct Hogs {
-    /// There was a hog, or a goroutine was spawned as CPU-bound.
+    /// There was a hog, a goroutine was spawned as CPU-bound, or [`super::spread`] has a site.
     any: AtomicBool,
     /// A site's key and its credit, at the place of the key; 0: no site. A site displaces another
     /// one at its place.

@@ -76,6 +76,13 @@ impl Lists {
         let is_vacant = |m: &&Machine| m.started_count() == 0 && !m.has_pinned_work();
         self.machines.iter().rposition(is_vacant)
     }
+
+    /// The place in `machines` of the M with the fewest goroutines, of those without work.
+    pub(super) fn emptiest_machine(&self) -> Option<usize> {
+        let idle = (self.machines.iter().enumerate()).filter(|(_, m)| !m.has_pinned_work());
+        idle.min_by_key(|(_, m)| m.started_count())
+            .map(|(at, _)| at)
+    }
 }
 
 pub(super) fn take(list: &mut VecDeque<&'static Machine>, m: &'static Machine) -> bool {

@@ -288,7 +288,7 @@ impl Machine {
         }
     }
 
-    /// Only for an M that has no goroutine, and sleeps: the caller has taken it off the list of
+    /// Only for an M that sleeps and has nothing to run: the caller has taken it off the list of
     /// sleeping Ms, and wakes it next.
     pub(super) fn set_first(&self, g: &'static Goroutine) {
         let former = self.own.queues.run_next.swap(Some(g), Ordering::Relaxed);

@@ -7,7 +7,7 @@
 //!
 //! | files | what is there |
 //! |---|---|
-//! | `run_queue`, `overflow`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `job`, `settings` | parts that know no P and no M |
+//! | `run_queue`, `overflow`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `spread`, `job`, `settings` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, the lists of idle ones, the state that all share |
 //! | `this_m` | the M of the calling thread |
 //! | `current` | which goroutine runs |
@@ -129,6 +129,7 @@ pub(crate) mod schedule;
 pub(crate) mod scheduler;
 pub(crate) mod settings;
 pub(crate) mod shared;
+pub(crate) mod spread;
 pub(crate) mod steal;
 pub(crate) mod switch;
 pub(crate) mod sysmon;

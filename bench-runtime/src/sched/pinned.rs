@@ -10,6 +10,7 @@
 //! | readied by another thread        | its M's inbox, which goes to the end of the M's list at the M's next pick |
 //! | a hog, at its next call, while other goroutines of its M wait | the M's list of hogs |
 //! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
+//! | known to serve a connection      | starts on a sleeping M with fewer goroutines, if there is one ([`super::spread`]) |
 //!
 //! Goroutines that sysmon's polls find count as readied by another thread.
 //!
@@ -27,6 +28,7 @@ use super::queues::{
     submit_global,
 };
 use super::shared::Shared;
+use super::steal::steal_from;
 use super::this_m::ThisM;
 use super::wake;
 use crate::debug::inspect;
@@ -240,19 +242,27 @@ pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     }
 }
 
-/// See [`super::scheduler::needs_own_machine`].
+/// The running goroutine waits for an accepted connection.
+pub(super) fn learn_connection(m: ThisM) {
+    let site = m.current_goroutine().and_then(Goroutine::site);
+    if site.is_some_and(|site| m.shared().spread.learn(key_of(site))) {
+        m.shared().hogs.declare();
+    }
+}
+
+/// See [`super::scheduler::starts_elsewhere`].
 #[inline(always)]
-pub(super) fn needs_own_machine(
+pub(super) fn starts_elsewhere(
     shared: &Shared,
     m: &Machine,
     g: &Goroutine,
     ended_but_counted: usize,
 ) -> bool {
-    shared.hogs.any() && needs_own_machine_slow(shared, m, g, ended_but_counted)
+    shared.hogs.any() && starts_elsewhere_slow(shared, m, g, ended_but_counted)
 }
 
 #[cold]
-fn needs_own_machine_slow(
+fn starts_elsewhere_slow(
     shared: &Shared,
     m: &Machine,
     g: &Goroutine,
@@ -266,28 +276,60 @@ fn needs_own_machine_slow(
         shared.threads.machines_count() < 2 * shared.procs() + 6
             || shared.idle.lock().vacant_machine().is_some()
     };
-    let has_credit = || g.site().is_some_and(|site| shared.hogs.spend(key_of(site)));
-    (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
+    let key = g.site().map(key_of);
+    let has_credit = || key.is_some_and(|key| shared.hogs.spend(key));
+    let is_hog = (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room();
+    is_hog
+        || (key.is_some_and(|key| shared.spread.knows(key))
+            && shared.idle.processors_count() != 0
+            && has_emptier_machine(shared, m.started_count() - ended_but_counted))
 }
 
-/// Wakes an M for the goroutine, with an idle P or, if there is none, with this M's P. Called on
-/// g0.
-pub(super) fn start_on_own_machine(m: ThisM, p: ThisP, g: &'static Goroutine) {
+/// True if a sleeping M, or one that may be made, has two goroutines fewer than `count`.
+fn has_emptier_machine(shared: &Shared, count: usize) -> bool {
+    let lists = shared.idle.lock();
+    let least = match shared.threads.machines_count() < shared.procs() {
+        true => Some(0),
+        false => (lists.emptiest_machine()).map(|at| lists.machines[at].started_count()),
+    };
+    least.is_some_and(|least| least + 1 < count)
+}
+
+/// Wakes an M for the goroutine, with an idle P. If no P is idle, a hog gets this M's P, and any
+/// other goroutine goes back into the queue. With a goroutine that serves a connection goes half of
+/// the queue, which may hold more of them. Called on g0.
+pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
     if shared.is_stopping() {
         // It never starts: the shutdown drops it.
         return;
     }
-    let vacant = lists.vacant_machine();
-    let target = vacant.and_then(|at| lists.machines.remove(at));
+    let spreads = (g.site()).is_some_and(|site| shared.spread.knows(key_of(site)));
+    let may_share = spreads && shared.threads.machines_count() >= shared.procs();
+    let emptiest = || lists.emptiest_machine().filter(|_| may_share);
+    let target = lists.vacant_machine().or_else(emptiest);
+    if spreads && (shared.idle.processors_count() == 0 || (may_share && target.is_none())) {
+        drop(lists);
+        return push_back_quietly(p, g);
+    }
+    let target = target.and_then(|at| lists.machines.remove(at));
     let other = shared.idle.acquire(&mut lists);
     drop(lists);
-    if other.is_none() {
-        wake::stop_spinning(shared, m.machine());
-        m.release_p();
-    }
-    let p = other.unwrap_or(p.processor());
+    let p = match other {
+        Some(other) => {
+            if spreads && let Some(first) = steal_from(&p, other) {
+                // SAFETY: it was idle, and this M has just taken it.
+                push_back_quietly(unsafe { ThisP::new(other) }, first);
+            }
+            other
+        }
+        None => {
+            wake::stop_spinning(shared, m.machine());
+            m.release_p();
+            p.processor()
+        }
+    };
     begin_slice(p);
     let m = target.unwrap_or_else(|| wake::new_machine(shared));
     m.set_first(g);

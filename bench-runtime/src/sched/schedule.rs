@@ -49,7 +49,7 @@ pub(crate) fn machine_main(m: &'static Machine) -> ThreadEnd {
             fresh => {
                 // SAFETY: any other request is the address of a record, which is type-stable.
                 let fresh = unsafe { &*(fresh as *const Goroutine) };
-                scheduler::start_on_own_machine(m, held(m), fresh);
+                scheduler::start_elsewhere(m, held(m), fresh);
             }
         }
     }

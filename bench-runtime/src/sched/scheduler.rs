@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::current::machine_of;
+use super::current::{self, machine_of};
 use super::machine::Machine;
 use super::processor::ThisP;
 use super::settings::SchedulerKind;
@@ -98,20 +98,31 @@ pub(super) fn rest(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -> bool {
     }
 }
 
-/// True if a fresh goroutine that is about to start here must start on an M of its own.
+/// True if a fresh goroutine that is about to start here is to start on another M.
 /// `ended_but_counted` of the goroutines that are counted as started here have ended.
 #[inline(always)]
-pub(super) fn needs_own_machine(m: ThisM, g: &Goroutine, ended_but_counted: usize) -> bool {
+pub(super) fn starts_elsewhere(m: ThisM, g: &Goroutine, ended_but_counted: usize) -> bool {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => pinned::needs_own_machine(m.shared(), &m, g, ended_but_counted),
+        SchedulerKind::Pinned => pinned::starts_elsewhere(m.shared(), &m, g, ended_but_counted),
         SchedulerKind::Migrating => false,
     }
 }
 
 /// On g0. This M may have no P afterwards.
-pub(super) fn start_on_own_machine(m: ThisM, p: ThisP, g: &'static Goroutine) {
+pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     match m.shared().settings.kind {
-        SchedulerKind::Pinned => pinned::start_on_own_machine(m, p, g),
+        SchedulerKind::Pinned => pinned::start_elsewhere(m, p, g),
+        SchedulerKind::Migrating => {}
+    }
+}
+
+/// The running goroutine, if there is one, waits for a connection that nothing has waited for yet.
+pub(crate) fn learn_connection() {
+    let Some(m) = current::header().map(machine_of) else {
+        return;
+    };
+    match m.shared().settings.kind {
+        SchedulerKind::Pinned => pinned::learn_connection(m),
         SchedulerKind::Migrating => {}
     }
 }

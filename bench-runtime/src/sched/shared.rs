@@ -17,6 +17,7 @@ use super::poller::Poller;
 use super::processor::{Processor, ThisP};
 use super::procs::Procs;
 use super::settings::Settings;
+use super::spread::Spread;
 use crate::goroutine::fake_clock::FakeClock;
 use crate::goroutine::{Goroutine, Status, slab};
 use crate::netpoll::Netpoll;
@@ -140,6 +141,7 @@ pub(crate) struct Shared {
     pub(crate) threads: Threads,
     pub(crate) helpers: Helpers,
     pub(crate) hogs: Hogs,
+    pub(super) spread: Spread,
     default_class: Class,
     pub(crate) settings: Settings,
     pub(super) topology: Topology,
@@ -189,6 +191,7 @@ impl Shared {
             threads: Threads::new(settings.max_threads),
             helpers: Helpers::new(),
             hogs: Hogs::default(),
+            spread: Spread::default(),
             default_class,
             settings: settings.clone(),
             topology: if settings.reads_files {

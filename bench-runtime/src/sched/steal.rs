@@ -30,7 +30,7 @@ pub(crate) fn steal(shared: &'static Shared, p: ThisP) -> Option<&'static Gorout
     None
 }
 
-fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {
+pub(super) fn steal_from(victim: &Processor, thief: &Processor) -> Option<&'static Goroutine> {
     let mut first = None;
     let mut put = |g| {
         if first.is_none() {

@@ -99,7 +99,7 @@ fn ready_context_slow(
         context = claim::read_again(&g.context);
     }
     if context == FRESH {
-        if scheduler::needs_own_machine(m, g, 0) {
+        if scheduler::starts_elsewhere(m, g, 0) {
             return Err(ptr::from_ref(g) as usize);
         }
         end_timing(m, p, g);

@@ -45,6 +45,7 @@ mod select_future;
 mod select_race;
 mod shutdown;
 mod signal;
+mod spread;
 mod stack;
 #[path = "../start/mod.rs"]
 mod start;

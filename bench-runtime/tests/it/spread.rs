@@ -1,0 +1,92 @@
+//! A goroutine that has started stays on its thread, so a server's goroutines must start on several.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net as std_net;
+use std::os::unix::net as std_unix;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
+
+use bench_runtime::net::{TcpListener, UnixListener};
+use bench_runtime::{Runtime, go};
+
+use crate::start::Start;
+
+/// How much of something each thread has done.
+#[derive(Clone, Debug, Default)]
+struct ByThread(Arc<Mutex<HashMap<ThreadId, usize>>>);
+
+impl ByThread {
+    fn note(&self) {
+        let mut counts = self.0.lock().unwrap();
+        *counts.entry(thread::current().id()).or_default() += 1;
+    }
+
+    /// From the least to the most.
+    fn counts(&self) -> Vec<usize> {
+        let mut counts: Vec<usize> = self.0.lock().unwrap().values().copied().collect();
+        counts.sort_unstable();
+        counts
+    }
+}
+
+/// Serves connections that stay open. Each has been served before the next one comes.
+fn serves_on_both_threads<S: Read + Write + Send + 'static, C: Read + Write>(
+    accept: impl Fn() -> S + Send + 'static,
+    connect: impl Fn() -> C + Send + 'static,
+) {
+    const CONNECTIONS: usize = 40;
+    let served = ByThread::default();
+    let noted = served.clone();
+    let runtime = Runtime::builder().procs(2).start().unwrap();
+    runtime.run(move || {
+        let clients = thread::spawn(move || {
+            let mut open = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let mut stream = connect();
+                stream.write_all(b"a").unwrap();
+                stream.read_exact(&mut [0]).unwrap();
+                open.push(stream);
+            }
+        });
+        let handlers: Vec<_> = (0..CONNECTIONS)
+            .map(|_| {
+                let (mut stream, noted) = (accept(), noted.clone());
+                go(move || {
+                    noted.note();
+                    let mut byte = [0];
+                    while stream.read_exact(&mut byte).is_ok() {
+                        stream.write_all(&byte).unwrap();
+                    }
+                })
+            })
+            .collect();
+        handlers.into_iter().for_each(|one| one.join().unwrap());
+        clients.join().unwrap();
+    });
+    let counts = served.counts();
+    assert_eq!(counts.len(), 2, "{counts:?}");
+    assert!(counts[0] >= CONNECTIONS / 4, "{counts:?}");
+}
+
+#[test]
+fn goroutines_of_tcp_connections_start_on_both_threads() {
+    let listener = std_net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::from_std(listener).unwrap();
+    serves_on_both_threads(
+        move || listener.accept().unwrap().0,
+        move || std_net::TcpStream::connect(address).unwrap(),
+    );
+}
+
+#[test]
+fn goroutines_of_unix_connections_start_on_both_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    serves_on_both_threads(
+        move || listener.accept().unwrap().0,
+        move || std_unix::UnixStream::connect(&path).unwrap(),
+    );
+}
