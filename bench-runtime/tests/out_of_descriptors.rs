@@ -73,10 +73,18 @@ fn loop_survives(builder: Builder) {
         }
     });
     let address = address.recv().expect("it listens");
-    // A process opens some descriptors only once, so a first connection is served here. It stays
-    // open, because its close would free a descriptor of the server.
+    // A process, and each of its threads, opens some descriptors only once. So a first connection is
+    // served here, and its goroutine waits for more. The connection stays open, because its close
+    // would free a descriptor of the server.
     let mut first = connected(unconnected(), address);
     assert_served(&mut first);
+    let waits_count = || {
+        let all = runtime.goroutines();
+        all.iter().filter(|g| g.state == "IO wait").count()
+    };
+    while waits_count() < 2 {
+        std::thread::yield_now();
+    }
 
     let (early, late) = (unconnected(), unconnected());
     let mut held = Vec::new();
