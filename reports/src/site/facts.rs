@@ -61,10 +61,9 @@ impl Fact {
     ];
 }
 
-/// Settings of the build, of the kernel and of limits that may change a figure, each with its name
-/// in the header's environment. The user's limit on processes is not here, because it prevents a
-/// figure instead of changing it.
-const SETTINGS: [(&str, &str); 23] = [
+/// Settings of the build, of the kernel and of limits that may change or prevent a figure, each with
+/// its name in the header's environment.
+const SETTINGS: [(&str, &str); 24] = [
     ("target", "target"),
     ("optimisation", "opt_level"),
     ("Rust flags", "rustflags"),
@@ -84,6 +83,7 @@ const SETTINGS: [(&str, &str); 23] = [
     ("tasks of the cgroup", "cgroup_pids_max"),
     ("memory of the cgroup", "cgroup_memory_max"),
     ("open files", "open_files_limit_count"),
+    ("tasks of the user", "processes_limit_count"),
     ("stack limit", "stack_limit_bytes"),
     ("locked memory", "locked_memory_limit_bytes"),
     ("memory maps", "max_map_count"),
@@ -202,7 +202,9 @@ fn setting(run: &Run, name: &str) -> String {
         (_, Some(NO_LIMIT..)) => "unlimited".to_owned(),
         // These limits are rounded, because the system derives them from the memory, which differs
         // slightly between machines of one kind.
-        ("cgroup_pids_max", Some(count)) => format::count(rounded(count)),
+        ("cgroup_pids_max" | "processes_limit_count", Some(count)) => {
+            format::count(rounded(count))
+        }
         ("cgroup_memory_max" | "locked_memory_limit_bytes", Some(bytes)) => {
             format::bytes(rounded(bytes) as f64)
         }
@@ -318,6 +320,7 @@ mod tests {
             ("cgroup_pids_max", Some(json!("unlimited")), "unlimited"),
             ("cgroup_pids_max", Some(json!(10_813)), "11,000"),
             ("cgroup_pids_max", Some(json!(10_790)), "11,000"),
+            ("processes_limit_count", Some(json!(96_365)), "96,000"),
             ("stack_limit_bytes", Some(json!(u64::MAX)), "unlimited"),
             ("stack_limit_bytes", Some(json!(8 << 20)), "8 MiB"),
         ] {
