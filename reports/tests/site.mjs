@@ -35,6 +35,7 @@ await drive(process.argv.slice(2), async ({ run, until, follow, open, check, tel
   const [a, b] = await run("[0, 7].map((place) => document.querySelectorAll('tbody tr[data-facts] th a')[place].getAttribute('href'))");
   await open(`#a=${encodeURIComponent(a)}&b=${encodeURIComponent(b)}`);
   check("an address sets two machines side by side", await run("document.querySelectorAll('#two-table tr').length > 10 && document.querySelectorAll('#two-table td').length > 20"), await run("document.querySelectorAll('#two-table tr').length"));
+  check("both are in view", await run("{ const frame = document.querySelector('#two-table').closest('.scroll'); frame.scrollWidth <= frame.clientWidth + 1 }"), await run("document.querySelector('#two-table').scrollWidth"));
   check("lines in which they differ are marked", await run("document.querySelectorAll('#two-table tr.differs').length > 0"), null);
 
   // The machine nearest to a file.

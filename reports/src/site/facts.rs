@@ -202,9 +202,7 @@ fn setting(run: &Run, name: &str) -> String {
         (_, Some(NO_LIMIT..)) => "unlimited".to_owned(),
         // These limits are rounded, because the system derives them from the memory, which differs
         // slightly between machines of one kind.
-        ("cgroup_pids_max" | "processes_limit_count", Some(count)) => {
-            format::count(rounded(count))
-        }
+        ("cgroup_pids_max" | "processes_limit_count", Some(count)) => format::count(rounded(count)),
         ("cgroup_memory_max" | "locked_memory_limit_bytes", Some(bytes)) => {
             format::bytes(rounded(bytes) as f64)
         }
