@@ -51,13 +51,23 @@ impl Engines {
     }
 
     /// The lane with the command that starts it. May build a commit.
+    ///
+    /// # Errors
+    ///
+    /// The problem, after the lane's name.
     pub(crate) fn lane(&self, name: &str, toolbox: &Toolbox) -> anyhow::Result<StudyLane> {
-        let (plain, version) = versioned(name).with_context(|| format!("{name} has no version"))?;
-        let entry = lanes::find(plain).with_context(|| format!("there is no lane `{plain}`"))?;
+        let lane = self.lane_or_problem(name, toolbox);
+        lane.with_context(|| format!("the lane {name}"))
+    }
+
+    fn lane_or_problem(&self, name: &str, toolbox: &Toolbox) -> anyhow::Result<StudyLane> {
+        let (plain, version) = versioned(name).context("it has no version")?;
+        let entry = lanes::find(plain)
+            .with_context(|| format!("there is no lane `{plain}`; see `threadbare list`"))?;
         let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-~^/".contains(letter);
         ensure!(
             !version.is_empty() && version.chars().all(is_plain),
-            "the version of {name} may have letters, digits and the signs . _ - ~ ^ /"
+            "a version consists of letters, digits and the signs . _ - ~ ^ /"
         );
         let section = entry.foreign.map_or(plain, |language| language.name);
         let line = self
@@ -122,36 +132,35 @@ impl Engines {
                 commit: None,
             });
         }
-        let library = library(entry.name).filter(|_| is_release(meant));
-        let (recipe, commit) = match library {
-            Some(library) => (Recipe::with_release(library, meant), "HEAD"),
-            None => (Recipe::default(), meant),
-        };
-        let context = || match library {
-            Some(library) => format!("the lane {} with {library} {meant}", entry.name),
-            None => format!(
-                "the lane {}: {meant} is no file and no commit that builds{}",
-                entry.name,
-                match self::library(entry.name) {
-                    Some(library) => format!(", and no release of {library} such as 1.2"),
-                    None => String::new(),
-                }
-            ),
-        };
-        let commits = Commits::of(&lane_program::workspace(), recipe).with_context(context)?;
-        let commit = commits.find(commit).with_context(context)?;
-        let program = commits.program(&commit).with_context(context)?;
-        Ok(match library {
-            Some(library) => Built {
+        let commits = |recipe| Commits::of(&lane_program::workspace(), recipe);
+        let library = library(entry.name);
+        if let Some(library) = library.filter(|_| is_release(meant)) {
+            let commits = commits(Recipe::with_release(library, meant))?;
+            let commit = commits.find("HEAD")?;
+            let program = commits.program(&commit).with_context(|| {
+                format!(
+                    "no build with {library} {meant}; is that a release of {library}, and can this host reach the registry of crates?"
+                )
+            })?;
+            return Ok(Built {
                 program,
                 origin: format!("{library} {meant} in the sources of {}", short(&commit)),
                 commit: None,
-            },
-            None => Built {
-                program,
-                origin: format!("the commit {}", short(&commit)),
-                commit: Some(commit),
-            },
+            });
+        }
+        let commits = commits(Recipe::default())?;
+        let commit = commits.find(meant).with_context(|| {
+            let release = library.map_or_else(String::new, |library| {
+                format!(", and no release of {library} such as 1.2")
+            });
+            format!(
+                "{meant} is no file and no commit of this clone{release}; `git log` lists the commits"
+            )
+        })?;
+        Ok(Built {
+            program: commits.program(&commit)?,
+            origin: format!("the commit {}", short(&commit)),
+            commit: Some(commit),
         })
     }
 }

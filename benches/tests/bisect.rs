@@ -248,12 +248,21 @@ fn versions_of_a_lane_are_measured_side_by_side_and_unknown_ones_are_refused() {
         said.contains("add a line \"1.2\" = \"PATH\" to the part [go] of engines.toml"),
         "{said}"
     );
-    let output = run("thread@no-such-commit", "none");
-    assert!(
-        text(&output.stderr).contains("no file and no commit that builds"),
-        "{}",
-        text(&output.stderr)
-    );
+    for (lane, problem) in [
+        (
+            "thread@no-such",
+            "no-such is no file and no commit of this clone",
+        ),
+        ("smol@no-such", "and no release of smol such as 1.2"),
+        ("thread@$", "a version consists of letters"),
+        ("fiber@1", "there is no lane `fiber`; see `threadbare list`"),
+    ] {
+        let output = run(lane, "none");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let named = format!("threadbare: the lane {lane}: ");
+        assert!(said.contains(&named) && said.contains(problem), "{said}");
+    }
 }
 
 #[test]
