@@ -71,7 +71,7 @@
 //! | a guard of std held during a wait | other goroutines of its thread may wait for ever | forbidden: rule 5 |
 //! | how late a sleeper wakes beside goroutines that compute for 200 ms | up to 199 ms if they share its thread; 10 ms if they are [`GoBuilder::cpu_bound`], or if a goroutine that was started at the same place in the program has already computed for long | 11 to 13 ms |
 //! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
-//! | a pool of two workers that compute for 30 µs a job, two CPUs | 2.0 of tokio's time, as both mostly start on one thread | see `share.worker_pool` |
+//! | a pool of two workers that compute for 30 µs a job, two CPUs | 2.0 of tokio's time, as both mostly start on one thread | 1.1 |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
 //! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
