@@ -76,6 +76,7 @@ const LIST: &[Workload] = &[
         presets: Presets {
             peers: Some(&[
                 ("stages_count", &[4], &[4]),
+                ("items_count", &[1_000], &[1_000]),
                 ("capacity_count", &[64], &[64]),
             ]),
             ..Presets::NONE
@@ -204,7 +205,10 @@ const LIST: &[Workload] = &[
         question: "What does a job cost that goes to a pool of tasks through a channel, with its result?",
         activity: "handing one job to a pool of workers",
         presets: Presets {
-            peers: Some(&[("steps_count", &[100], &[100])]),
+            peers: Some(&[
+                ("steps_count", &[100], &[100]),
+                ("jobs_count", &[1_000], &[1_000]),
+            ]),
             ..Presets::NONE
         },
         shape: Shape::WorkerPool,
@@ -247,7 +251,7 @@ const LIST: &[Workload] = &[
         activity: "passing one message through a bounded buffer",
         roles: &["communicate"],
         presets: Presets {
-            peers: Some(&[]),
+            peers: Some(&[("items_count", &[50], &[50])]),
             ..Presets::NONE
         },
         shape: Shape::BoundedBuffer,
@@ -284,7 +288,10 @@ const LIST: &[Workload] = &[
         question: "What does it cost to bring tasks together in pairs?",
         activity: "meeting one other task",
         presets: Presets {
-            peers: Some(&[]),
+            peers: Some(&[
+                ("creatures_count", &[20], &[20]),
+                ("meetings_count", &[1_000], &[1_000]),
+            ]),
             ..Presets::NONE
         },
         shape: Shape::Chameneos,
@@ -318,7 +325,7 @@ const LIST: &[Workload] = &[
         question: "What does a question and its answer cost when many tasks ask each other at random?",
         activity: "asking another task at random",
         presets: Presets {
-            peers: Some(&[]),
+            peers: Some(&[("pings_count", &[100], &[100])]),
             ..Presets::NONE
         },
         shape: Shape::Big,
@@ -379,7 +386,7 @@ const LIST: &[Workload] = &[
         question: "What does a message cost when many tasks wake each other all the time?",
         activity: "sending one message among groups of tasks",
         presets: Presets {
-            peers: Some(&[]),
+            peers: Some(&[("groups_count", &[2], &[2]), ("loops_count", &[5], &[5])]),
             ..Presets::NONE
         },
         shape: Shape::Messaging,
