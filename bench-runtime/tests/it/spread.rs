@@ -64,9 +64,13 @@ fn serves_on_both_threads<S: Read + Write + Send + 'static, C: Read + Write>(
         handlers.into_iter().for_each(|one| one.join().unwrap());
         clients.join().unwrap();
     });
+    // A third thread is made if one of the two blocks.
     let counts = served.counts();
-    assert_eq!(counts.len(), 2, "{counts:?}");
-    assert!(counts[0] >= CONNECTIONS / 4, "{counts:?}");
+    let most = counts.last().copied();
+    assert!(
+        most.is_some_and(|most| most <= CONNECTIONS * 3 / 4),
+        "{counts:?}"
+    );
 }
 
 #[test]
