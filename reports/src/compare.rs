@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::analysis::{Analysis, Case, Quantity};
 use crate::format;
+use crate::html;
 use crate::machine;
 use crate::run::Run;
 use crate::schema::taint_title;
@@ -313,7 +315,14 @@ fn facts(run: &Run) -> Vec<(String, String)> {
             ));
         }
     }
-    let raw = run.header.environment.iter().chain(&host.facts);
-    all.extend(raw.map(|(name, value)| (name.replace('_', " "), crate::html::plain(value))));
+    for (name, value) in run.header.environment.iter().chain(&host.facts) {
+        let name = name.replace('_', " ");
+        match value {
+            Value::Object(parts) => all.extend(
+                (parts.iter()).map(|(part, value)| (format!("{name}: {part}"), html::plain(value))),
+            ),
+            _ => all.push((name, html::plain(value))),
+        }
+    }
     all
 }

@@ -310,14 +310,16 @@ fn objections(base: &Run, new: &Run) -> Vec<String> {
 
 /// The share of blocks that other programs or machines disturbed heavily, if it is more than half.
 pub(crate) fn disturbed(run: &Run) -> Option<f64> {
+    let complete: BTreeSet<u64> = run.blocks.iter().map(|block| block.block_index).collect();
     let blocks: BTreeSet<u64> = run
         .taints
         .iter()
         .filter(|taint| DISTURBANCES.contains(&taint.kind.as_str()))
         .filter(|taint| taint.value.is_some_and(|value| value >= DISTURBED_RATIO))
         .filter_map(|taint| taint.block_index)
+        .filter(|block| complete.contains(block))
         .collect();
-    let share = blocks.len() as f64 / run.blocks.len().max(1) as f64;
+    let share = blocks.len() as f64 / complete.len().max(1) as f64;
     (share > 0.5).then_some(share)
 }
 

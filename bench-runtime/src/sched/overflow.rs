@@ -6,7 +6,8 @@
 //! another M busy for long. SPEED.md has figures.
 //!
 //! None starves while newer ones come: at least once in four checks of the global queue, that is in
-//! 244 picks, the holder takes the oldest goroutine first (`pick`, step 3). So one with `n` older
+//! 244 picks, the holder takes the oldest goroutine first (`pick`, step 3). It takes batches only if
+//! its queue is empty and, in a pinned runtime, none of its goroutines that have started is runnable. So one with `n` older
 //! ones beside it waits for at most `244 * (n + 1)` picks.
 //!
 //! A lock guards all but the length. Only the holder adds goroutines, and it takes all out before

@@ -271,18 +271,27 @@ fn starts_elsewhere_slow(
     if shared.is_test() || m.started_count() == ended_but_counted {
         return false;
     }
-    // The number of Ms is limited: they never end, and a hog that waits leaves its M idle.
+    if spreads(shared, g) {
+        return shared.idle.processors_count() != 0
+            && has_emptier_machine(shared, m.started_count() - ended_but_counted);
+    }
     let has_room = || {
-        shared.threads.machines_count() < 2 * shared.procs() + 6
+        shared.threads.machines_count() < most_machines(shared)
             || shared.idle.lock().vacant_machine().is_some()
     };
-    let key = g.site().map(key_of);
-    let has_credit = || key.is_some_and(|key| shared.hogs.spend(key));
-    let is_hog = (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room();
-    is_hog
-        || (key.is_some_and(|key| shared.spread.knows(key))
-            && shared.idle.processors_count() != 0
-            && has_emptier_machine(shared, m.started_count() - ended_but_counted))
+    let has_credit = || g.site().is_some_and(|site| shared.hogs.spend(key_of(site)));
+    (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
+}
+
+/// So many Ms may be made for hogs. Ms never end, and a hog that waits leaves its M idle.
+fn most_machines(shared: &Shared) -> usize {
+    2 * shared.procs() + 6
+}
+
+/// True if it serves a connection. If it was spawned as CPU-bound too, it gets an M of its own.
+fn spreads(shared: &Shared, g: &Goroutine) -> bool {
+    let serves = |site| shared.spread.knows(key_of(site));
+    !g.has_flag(FLAG_CPU_BOUND) && g.site().is_some_and(serves)
 }
 
 /// True if a sleeping M, or one that may be made, has two goroutines fewer than `count`.
@@ -295,9 +304,10 @@ fn has_emptier_machine(shared: &Shared, count: usize) -> bool {
     least.is_some_and(|least| least + 1 < count)
 }
 
-/// Wakes an M for the goroutine, with an idle P. If no P is idle, a hog gets this M's P, and any
-/// other goroutine goes back into the queue. With a goroutine that serves a connection goes half of
-/// the queue, which may hold more of them. Called on g0.
+/// Wakes an M for the goroutine, with an idle P. If no P is idle, a hog gets this M's P. A goroutine
+/// that serves a connection takes a batch of the overflow along, or half of the queue, which may
+/// hold more such goroutines. If the P or the M that [`starts_elsewhere`] found is gone, the
+/// goroutine is queued again. Called on g0.
 pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let shared = m.shared();
     let mut lists = shared.idle.lock();
@@ -305,35 +315,44 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
         // It never starts: the shutdown drops it.
         return;
     }
-    let spreads = (g.site()).is_some_and(|site| shared.spread.knows(key_of(site)));
-    let may_share = spreads && shared.threads.machines_count() >= shared.procs();
-    let emptiest = || lists.emptiest_machine().filter(|_| may_share);
+    let spreads = spreads(shared, g);
+    let most = match spreads {
+        true => shared.procs(),
+        false => most_machines(shared),
+    };
+    let may_make_one = shared.threads.machines_count() < most;
+    let emptiest = || {
+        lists
+            .emptiest_machine()
+            .filter(|_| spreads && !may_make_one)
+    };
     let target = lists.vacant_machine().or_else(emptiest);
-    if spreads && (shared.idle.processors_count() == 0 || (may_share && target.is_none())) {
+    let has_p = !spreads || shared.idle.processors_count() != 0;
+    if !has_p || (target.is_none() && !may_make_one) {
         drop(lists);
-        return push_back_quietly(p, g);
+        return match Priority::of(g) {
+            Priority::Normal => push_back_quietly(p, g),
+            _ => push_global(shared, g),
+        };
     }
     let target = target.and_then(|at| lists.machines.remove(at));
-    let other = shared.idle.acquire(&mut lists);
+    let idle = shared.idle.acquire(&mut lists);
     drop(lists);
-    let p = match other {
-        Some(other) => {
-            if spreads && let Some(first) = steal_from(&p, other) {
-                // SAFETY: it was idle, and this M has just taken it.
-                push_back_quietly(unsafe { ThisP::new(other) }, first);
-            }
-            other
-        }
-        None => {
-            wake::stop_spinning(shared, m.machine());
-            m.release_p();
-            p.processor()
-        }
-    };
-    begin_slice(p);
+    if idle.is_none() {
+        wake::stop_spinning(shared, m.machine());
+        m.release_p();
+    }
+    // SAFETY: this M has taken it from the list, or has released it; no other has it before the wake.
+    let given = unsafe { ThisP::new(idle.unwrap_or(p.processor())) };
+    if spreads && let Some(first) = steal_from(&p, &given) {
+        push_back_quietly(given, first);
+    }
+    // The goroutine is the first that runs there: no check of the global queue comes before.
+    given.own().sched_tick.set(0);
+    begin_slice(&given);
     let m = target.unwrap_or_else(|| wake::new_machine(shared));
     m.set_first(g);
-    m.wake(Some(p));
+    m.wake(Some(given.processor()));
 }
 
 /// For a goroutine that may be unwinding. Other goroutines of its thread may run during `f`.

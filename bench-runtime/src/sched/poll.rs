@@ -61,7 +61,7 @@ pub(super) fn ready_all(shared: &'static Shared, m: ThisM, p: ThisP, ready: &mut
             }
         }
     }
-    if p.queue.len() > 1 {
+    if p.queued_count() > 1 {
         wake::wake_one(shared);
     }
 }

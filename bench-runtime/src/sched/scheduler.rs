@@ -116,7 +116,8 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
 }
 
-/// The running goroutine, if there is one, waits for a connection that nothing has waited for yet.
+/// The running goroutine, if there is one, waits for an accepted connection, which the poller of its
+/// M has not watched before.
 pub(crate) fn learn_connection() {
     let Some(m) = current::header().map(machine_of) else {
         return;

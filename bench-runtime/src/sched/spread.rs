@@ -7,7 +7,8 @@
 //!
 //! So the site of a goroutine is learned when it waits for an accepted connection for the first time.
 //! From then on a goroutine of the site starts on the sleeping M with the fewest goroutines, if a P
-//! is idle and the M that picked it has more ([`super::pinned::start_elsewhere`]).
+//! is idle and the M that picked it has two more ([`super::pinned::start_elsewhere`]). While there
+//! are fewer Ms than Ps, it starts on a new M.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

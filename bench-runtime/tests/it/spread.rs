@@ -6,9 +6,10 @@ use std::net as std_net;
 use std::os::unix::net as std_unix;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use bench_runtime::net::{TcpListener, UnixListener};
-use bench_runtime::{Runtime, go};
+use bench_runtime::{GoBuilder, Runtime, go};
 
 use crate::start::Start;
 
@@ -93,4 +94,44 @@ fn goroutines_of_unix_connections_start_on_both_threads() {
         move || listener.accept().unwrap().0,
         move || std_unix::UnixStream::connect(&path).unwrap(),
     );
+}
+
+/// Such a goroutine has two reasons to start on another thread.
+#[test]
+fn cpu_bound_goroutines_of_connections_start() {
+    const CONNECTIONS: usize = 4;
+    for procs in [1, 2] {
+        let runtime = Runtime::builder().procs(procs).start().unwrap();
+        let listener = std_net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let clients = thread::spawn(move || {
+            let mut open = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let mut stream = std_net::TcpStream::connect(address).unwrap();
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(20)))
+                    .unwrap();
+                stream.write_all(b"a").unwrap();
+                stream.read_exact(&mut [0]).expect("the goroutine starts");
+                open.push(stream);
+            }
+        });
+        runtime.run(move || {
+            let handlers: Vec<_> = (0..CONNECTIONS)
+                .map(|_| {
+                    let mut stream = listener.accept().unwrap().0;
+                    let serve = move || {
+                        let mut byte = [0];
+                        while stream.read_exact(&mut byte).is_ok() {
+                            stream.write_all(&byte).unwrap();
+                        }
+                    };
+                    GoBuilder::new().cpu_bound(true).go(serve).unwrap()
+                })
+                .collect();
+            handlers.into_iter().for_each(|one| one.join().unwrap());
+        });
+        clients.join().unwrap();
+    }
 }

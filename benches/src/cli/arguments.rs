@@ -488,8 +488,10 @@ pub struct KeepArguments {
 
 const VERIFY_HELP: &str = "\
 accepted     a run like any other
-quarantined  kept and shown apart, in no average: disturbed, built from unknown
-             sources, or with dates or figures that no run has
+quarantined  kept and shown apart, in no average: most blocks disturbed, a CPU quota, a
+             node that other jobs share, a lane of another version or commit than its name
+             says, sources that are unknown or differ from their commit, a date to come,
+             or times that are equal, rounded, of a formula, or another file's
 refused      an incomplete run, a --quick run, one outside its machine's folder, or one
              that contradicts itself: its machine its raw facts, its samples their order
 It finds files that were edited or mixed up. It cannot show that a file was measured.
@@ -526,7 +528,8 @@ with the reason, and are in no figure. Runs of one machine and setup are put tog
 Kept runs are copied beside the pages, and the page of their machine links to them. Files
 of an earlier site in the folder that are not of this one are removed, and no others; a
 folder that holds something else is refused.
-Exit status: 0 all is there, 1 a folder could not be read, 2 it could not be done.
+Exit status: 0 all files were read, also if some are listed apart; 1 a folder could not
+be read; 2 it could not be done.
 A list of prices looks as follows:
   date = \"2026-11-01\"
   currency = \"USD\"

@@ -41,12 +41,13 @@ pub(super) fn one(file: &Path, folder: &Path) -> anyhow::Result<Standing> {
         return print_finding(&format!("{}: not kept", file.display()), &finding);
     }
     let (packed, steps) = packed(&run).with_context(|| format!("keeping {}", file.display()))?;
-    let kept = write(folder, &run, &packed, (file, &looked))?;
+    let (kept, is_new) = write(folder, &run, &packed, (file, &looked))?;
     let size = packed.len();
-    let what = format!(
-        "{}\n  {size} bytes; latencies in {steps} steps an octave",
-        kept.display()
-    );
+    let what = match is_new {
+        true => format!("{size} bytes; latencies in {steps} steps an octave"),
+        false => "it is there already, and unchanged".to_owned(),
+    };
+    let what = format!("{}\n  {what}", kept.display());
     print_finding(&what, &Verifier::default().verify(&kept))
 }
 
@@ -77,13 +78,13 @@ fn packed(run: &Run) -> anyhow::Result<(Vec<u8>, u32)> {
 }
 
 /// Writes `packed`, made of `run` from the file `source`, to its place below `folder`, unless a
-/// file there has the same samples. Replaces a kept run that is refused now.
+/// file there has the same samples; then returns false. Replaces a kept run that is refused now.
 fn write(
     folder: &Path,
     run: &Run,
     packed: &[u8],
     (source, looked): (&Path, &Looked),
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<(PathBuf, bool)> {
     let file = folder.join(kept_path(&run.header));
     let parent = file.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)
@@ -95,7 +96,7 @@ fn write(
             if existing.run.is_some() && standing == Standing::Refused {
                 reports::store::replace(&file, packed)
                     .with_context(|| format!("writing {}", file.display()))?;
-                return Ok(file);
+                return Ok((file, true));
             }
             anyhow::ensure!(
                 existing.has_samples_of(looked),
@@ -103,8 +104,9 @@ fn write(
                 file.display(),
                 source.display()
             );
+            return Ok((file, false));
         }
         written => written.with_context(|| format!("writing {}", file.display()))?,
     }
-    Ok(file)
+    Ok((file, true))
 }

@@ -260,6 +260,14 @@ fn doubts(run: &Run) -> Vec<String> {
             format::percent(share)
         ));
     }
+    let environment = &run.header.environment;
+    let quota = environment.get("cgroup_cpus_ratio").and_then(Value::as_f64);
+    let cpus_count = run.header.design.cpus.len();
+    if let Some(quota) = quota.filter(|&quota| quota < cpus_count as f64) {
+        found.push(format!(
+            "a CPU quota allows {quota} of its {cpus_count} CPUs: measure without a quota, or on fewer CPUs with --cpus"
+        ));
+    }
     let kinds = [
         (
             "throttling",
@@ -277,11 +285,11 @@ fn doubts(run: &Run) -> Vec<String> {
     }
     found.extend(run.header.lanes.iter().filter_map(other_version));
     found.extend(other_commit(&run.header));
-    let build = &run.header.environment;
-    if build.get("git_commit").and_then(Value::as_str).is_none() {
+    let commit = environment.get("git_commit").and_then(Value::as_str);
+    if commit.is_none() {
         found.push("it does not say of which commit the program was built: build it in a clone of the repository".to_owned());
     }
-    if build.get("git_dirty").and_then(Value::as_bool) == Some(true) {
+    if environment.get("git_dirty").and_then(Value::as_bool) == Some(true) {
         found.push("it was built from sources that differ from their commit: commit the changes, build, and measure again".to_owned());
     }
     found

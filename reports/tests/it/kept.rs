@@ -132,7 +132,7 @@ fn verify_each<const N: usize>(changes: [(&str, Change, Standing, &str); N]) {
 #[test]
 fn every_kind_of_unfit_file_is_named() {
     use Standing::{Accepted, Quarantined, Refused};
-    let changes: [(&str, Change, Standing, &str); 20] = [
+    let changes: [(&str, Change, Standing, &str); 21] = [
         ("as it is", |_| {}, Accepted, ""),
         ("cut off", |run| run.end = None, Refused, "cut short"),
         (
@@ -210,6 +210,15 @@ fn every_kind_of_unfit_file_is_named() {
             },
             Quarantined,
             "a CPU quota",
+        ),
+        (
+            "a quota that did not throttle",
+            |run| {
+                let facts = &mut run.header.environment;
+                facts.insert("cgroup_cpus_ratio".to_owned(), 0.5.into());
+            },
+            Quarantined,
+            "a CPU quota allows 0.5 of its",
         ),
         (
             "changed sources",
