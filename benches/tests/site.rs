@@ -32,7 +32,7 @@ fn site_of_the_collection_is_written_and_named() {
     let said = text(&output.stdout);
     let index = out.join("index.html");
     assert_eq!(said.lines().last(), index.to_str());
-    assert!(said.starts_with("4 runs of 1 machines"), "{said}");
+    assert!(said.starts_with("4 runs of 1 machine, "), "{said}");
     let page = fs::read_to_string(&index).unwrap();
     assert!(page.contains("Machines and questions"));
     for name in ["start", "wait", "switch", "serve", "compute", "across"] {

@@ -104,6 +104,13 @@ pub fn percent(share: f64) -> String {
     }
 }
 
+/// A number with its noun: `1 run`, `4 runs`.
+#[must_use]
+pub fn counted(value: usize, noun: &str) -> String {
+    let end = if value == 1 { "" } else { "s" };
+    format!("{} {noun}{end}", count(value as u64))
+}
+
 /// A factor, as `85×` or `0.012×`.
 #[must_use]
 pub fn times(ratio: f64) -> String {

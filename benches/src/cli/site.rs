@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use reports::format::counted;
 use reports::html::site::{Prices, linked, render};
 use reports::site::Collection;
 use reports::store;
@@ -48,9 +49,9 @@ pub(super) fn site(arguments: &SiteArguments) -> anyhow::Result<ExitCode> {
     write_list(&arguments.out, names.iter())?;
     writeln!(
         stdout(),
-        "{} runs of {} machines, {} pages\n{}",
-        collection.runs_count(),
-        collection.machines.len(),
+        "{} of {}, {} pages\n{}",
+        counted(collection.runs_count(), "run"),
+        counted(collection.machines.len(), "machine"),
         pages.len(),
         arguments.out.join("index.html").display()
     )?;

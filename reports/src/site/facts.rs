@@ -24,7 +24,7 @@ impl Fact {
     /// True if the value is known; for a hypervisor, if its class is known.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        !["", UNKNOWN, "vm"].contains(&self.value.as_str())
+        !["", UNKNOWN, VIRTUAL].contains(&self.value.as_str())
     }
 
     /// The names in their order: the machine's facts first, the settings last.
@@ -60,6 +60,9 @@ impl Fact {
         "suite",
     ];
 }
+
+/// A virtual machine whose hypervisor is unknown.
+const VIRTUAL: &str = "virtual";
 
 /// Settings of the build, of the kernel and of limits that may change or prevent a figure, each with
 /// its name in the header's environment.
@@ -119,9 +122,14 @@ fn values(run: &Run) -> [String; 18] {
         (threads, cores) if threads > 0 && cores > 0 => "mixed".to_owned(),
         _ => String::new(),
     };
+    let class = match machine.hypervisor.as_str() {
+        "none" => "bare metal",
+        "vm" => VIRTUAL,
+        class => class,
+    };
     let virtually = match machine.instance_type.as_str() {
-        "" | UNKNOWN => machine.hypervisor.clone(),
-        size => format!("{} ({size})", machine.hypervisor),
+        "" | UNKNOWN => class.to_owned(),
+        size => format!("{class} ({size})"),
     };
     let memory = match host.memory_bytes {
         0 => String::new(),

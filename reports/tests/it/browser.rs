@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use reports::html;
+use reports::html::{self, site::Prices};
 use reports::site::Collection;
 
 use crate::derive;
@@ -36,7 +36,12 @@ fn pages_of_many_machines_work_in_a_browser() {
     let (runs, site) = (runs.expect("a folder"), site.expect("a folder"));
     derive::write(runs.path(), 30);
     let collection = Collection::read(runs.path()).expect("the runs");
-    for (path, text) in html::site::render(&collection, None) {
+    let prices = Prices {
+        date: "2026-11-01".into(),
+        currency: "USD".into(),
+        per_hour: [("m7a.large".to_owned(), 0.116)].into(),
+    };
+    for (path, text) in html::site::render(&collection, Some(&prices)) {
         let path = site.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("its folder");
         std::fs::write(path, text).expect("a page");

@@ -1,6 +1,6 @@
 //! The pages of many machines, from real and derived runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use reports::html::site::{LARGEST_INDEX_BYTES, Prices, linked, render};
@@ -168,8 +168,25 @@ fn ten_machines_have_their_pages_and_every_table_reads_without_a_script() {
             assert!(index.contains(&best.interval_text()), "{lane}");
         }
     }
-    assert!(page(&pages, "serve.html").contains("million for 1 USD"));
+    for (name, noun) in [("serve", "requests"), ("compute", "runs")] {
+        let text = page(&pages, &format!("{name}.html"));
+        assert!(
+            text.contains(&format!("million {noun} for 1 USD")),
+            "{name}"
+        );
+        assert!(text.contains(">no price<"), "{name}");
+        assert!(text.contains(r#"data-lane="Best lane, per price" data-value="-"#));
+    }
+    assert!(page(&pages, "serve.html").contains("per core</th>"));
     assert!(!page(&pages, "switch.html").contains("per core</th>"));
+    // One row is the best of each question. The rows are in the order of the first one.
+    assert_eq!(index.matches(">best<").count(), 5);
+    assert!(index.contains("× the best<"));
+    let first = index.split("<tbody>").nth(1).unwrap();
+    assert!(first.find(">best<").unwrap() < first.find("</tr>").unwrap());
+    assert!(index.contains("· bare metal ·") && index.contains("virtual=bare metal"));
+    assert!(index.contains("CPU=AMD EPYC 9R14 #0"));
+    assert!(index.contains("runs from 2026-11-21 to 2026-11-28"));
     let across = page(&pages, "across.html");
     for fact in ["mitigations", "governor"] {
         assert!(
@@ -177,6 +194,22 @@ fn ten_machines_have_their_pages_and_every_table_reads_without_a_script() {
             "{fact}"
         );
     }
+    // Rows of different machines have different words, and each side leads to its own setup.
+    let table = across
+        .split("data-name=\"pairs-mitigations\"")
+        .nth(1)
+        .unwrap();
+    let table = table.split("</table>").next().unwrap();
+    let heads = table.split("<th scope=\"row\">").skip(1);
+    let heads: BTreeSet<&str> = heads
+        .map(|row| row.split("</th>").next().unwrap())
+        .collect();
+    assert_eq!(heads.len(), 10);
+    assert!(
+        table.contains("#s0\">off<") && table.contains("#s2\">on<"),
+        "{table}"
+    );
+    assert_eq!(across.matches("10 pairs: median ").count(), 10);
     // Every link within the site leads to a page or to the file of a run.
     let files: Vec<String> = linked(&collection)
         .map(|(place, source)| {
@@ -236,7 +269,7 @@ fn run_on_a_part_of_the_cpus_has_no_figure_for_the_size_of_its_machine() {
         let machine = pages.iter().find(|(path, _)| path.starts_with("m/"));
         let serve = page(&pages, "serve.html");
         for text in [serve, &machine.expect("a machine").1] {
-            assert_eq!(text.contains("million for 1 USD"), is_whole);
+            assert_eq!(text.contains("million requests for 1 USD"), is_whole);
         }
         let rows = page(&pages, "across.html").contains(r#"<th scope="row">2</th>"#);
         assert_eq!(rows, is_whole);
@@ -461,7 +494,7 @@ fn runs_with_and_without_hypervisor_class_are_one_machine() {
     let setups = &collection.machines[0].setups;
     let mut told: Vec<&str> = setups.iter().map(|setup| setup.fact("virtual")).collect();
     told.sort_unstable();
-    assert_eq!(told, ["kvm", "vm"]);
+    assert_eq!(told, ["kvm", "virtual"]);
     // A fact that was unknown before is not a difference.
     assert!(pairs(&collection).is_empty());
 }

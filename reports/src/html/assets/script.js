@@ -50,14 +50,23 @@
     const words = (state.get("find") || "").toLowerCase().split(/[\s,]+/).filter(Boolean);
     const find = one("#find");
     if (find && find !== document.activeElement) find.value = state.get("find") || "";
-    const shown = (part) => !words.length || words.some((word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word));
+    // A machine has all words; a question has one of them.
+    const shown = (part) => {
+      const has = (word) => part.textContent.toLowerCase().includes(word) || part.dataset.workload.includes(word);
+      return part.dataset.facts ? words.every(has) : !words.length || words.some(has);
+    };
     const picks = all("select[data-pick]").map((pick) => {
       pick.value = state.get(pick.dataset.pick) || "";
       return [pick.dataset.pick, pick.value];
     }).filter(([, value]) => value);
     const picked = (part) => !picks.length || !part.dataset.facts || picks.every(([name, value]) => facts(part).get(name) === value);
     for (const part of all("[data-workload]")) part.hidden = !shown(part) || !picked(part) || hidden.has(part.dataset.lane);
-    for (const table of all("table[data-sorts]")) sort(table, state.get("sort"));
+    for (const table of all("table[data-sorts]")) sort(table, state.get("sort") || table.dataset.sorts);
+    const count = one("#count");
+    if (count) {
+      const machines = all("tr[data-facts]"), left = machines.filter((row) => !row.hidden).length;
+      count.textContent = left === machines.length ? "" : left ? `${left} of ${machines.length} setups` : "No setup is left. “Show all” takes the filters back.";
+    }
     for (const group of all("[data-group]")) group.hidden = all("details.question", group).every((part) => part.hidden);
   };
   // Opens all folded parts around a part, and the part itself.
@@ -189,14 +198,18 @@
       const known = pair.map(facts);
       for (const name of known[0].keys()) line(name.replaceAll("-", " "), known.map((own) => make("td", own.get(name), "words")), known[0].get(name) !== known[1].get(name));
       all("thead th", rows[0].closest("table")).forEach((head, index) => {
-        if (index > 0) line((one("a", head) || head).textContent, pair.map((row) => { const cell = row.cells[index].cloneNode(true); cell.hidden = false; delete cell.dataset.lane; return cell; }), false);
+        if (index === 0) return;
+        const cells = pair.map((row) => { const cell = row.cells[index].cloneNode(true); cell.hidden = false; delete cell.dataset.lane; return cell; });
+        const [first, second] = cells.map((cell) => (cell.dataset.range || "").split(" ").map(Number));
+        line((one("a", head) || head).textContent, cells, first[1] < second[0] || second[1] < first[0]);
       });
       table.append(body);
     };
     sides.forEach((side, index) => {
       const none = make("option", "choose");
       none.value = "";
-      side.append(none, ...rows.map((row) => { const option = make("option", called(row)); option.value = place(row); return option; }));
+      const options = rows.map((row) => { const option = make("option", called(row)); option.value = place(row); return option; });
+      side.append(none, ...options.sort((a, b) => a.textContent.localeCompare(b.textContent, undefined, { numeric: true })));
       side.addEventListener("change", () => { write({ [names[index]]: side.value }); draw(); });
     });
     addEventListener("hashchange", draw);
@@ -207,15 +220,20 @@
     const list = one("#nearest-list");
     const words = (text) => new Set(text.toLowerCase().split(/[^a-z0-9]+/).filter(Boolean));
     const near = (machine) => (row) => {
-      const own = facts(row), cpu = words(own.get("cpu")), wanted = words(machine.cpu_model || "");
+      const own = facts(row), cpu = words(own.get("CPU")), wanted = words(machine.cpu_model || "");
       const shared = [...wanted].filter((word) => cpu.has(word)).length / Math.max(1, wanted.size, cpu.size);
       const times = (a, b) => (a > 0 && b > 0 ? Math.abs(Math.log2(a / b)) : 2);
       return 8 * (own.get("architecture") !== machine.architecture) + 4 * (1 - shared) + times(machine.cores_count, Number(own.get("cores"))) + times(machine.threads_count, Number(own.get("threads")))
-        + ((own.get("virtual") === "none") !== (machine.hypervisor === "none") ? 1 : 0);
+        + (own.get("virtual").startsWith("bare metal") !== (machine.hypervisor === "none") ? 1 : 0);
     };
     const look = async (file) => {
       list.replaceChildren();
       try {
+        // Each file packed by zstd begins so.
+        if (String(new Uint8Array(await file.slice(0, 4).arrayBuffer())) === "40,181,47,253") {
+          list.append(make("li", `This file is packed. Unpack it first: zstd -d ${file.name}`));
+          return;
+        }
         // The header is the first line, and is always shorter than this.
         const text = await file.slice(0, 4_000_000).text();
         const far = near(JSON.parse(text.split("\n", 1)[0]).host.machine);

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::{address, document, hero, sheet, words};
+use super::{address, days, described, document, hero, setup_address, sheet, words};
 use crate::format;
+use crate::html::view::capital;
 use crate::site::{Change, Collection, Machine, Pair, Question, Setup, pairs, release_order};
 use crate::stats::Verdict;
+use crate::stats::quantile::quantile_of_sorted;
 
 const MOST_PAIRS: usize = 50;
 
@@ -21,7 +23,7 @@ pub(super) fn page(collection: &Collection) -> String {
     let text =
         html! { "What several machines show together. No figure is averaged over machines." };
     let body = html! {
-        (hero("Across machines", &text))
+        (hero(collection, "Across machines", &text))
         main id="main" class="wrap broad" {
             section id="cores" {
                 h2 { "Verdicts by the number of cores" }
@@ -134,7 +136,7 @@ fn one_fact(collection: &Collection) -> Markup {
         h2 { "Pairs that differ in one fact" }
         p class="lead" {
             "Each line compares two setups that differ in no other known fact. The figure is the second ÷ the first, the median over the lanes. "
-            "Below 1× the second is better. One pair may differ by chance; several with the same difference are evidence."
+            "Below 1× the second is better. The line above a table has the median over its pairs, and the range of their middle half. One pair may differ by chance; several with the same difference are evidence."
         }
         @if changes.is_empty() { p { "No two setups differ in one fact only." } }
         @for change in &changes { (change_table(collection, change)) }
@@ -155,6 +157,13 @@ fn change_table(collection: &Collection, change: &Change<'_>) -> Markup {
         }
     };
     html! {
+        h3 { (capital(change.fact)) }
+        ul class="ranked notes" {
+            @for (place, question) in collection.questions.iter().enumerate() {
+                @let ratios = change.pairs.iter().filter_map(|pair| pair.ratios[place]).collect();
+                @if let Some(text) = summary(ratios) { li { b { (words(question.question).0) } ": " (text) } }
+            }
+        }
         (sheet(change.fact, &table))
         @if change.pairs.len() > shown.len() {
             p class="notes" { (shown.len()) " of " (change.pairs.len()) " pairs are shown." }
@@ -162,11 +171,24 @@ fn change_table(collection: &Collection, change: &Change<'_>) -> Markup {
     }
 }
 
+/// The ratios together: `10 pairs: median 1.10×, middle half 1.07 – 1.16×, 9 above 1×`.
+fn summary(mut ratios: Vec<f64>) -> Option<String> {
+    ratios.sort_by(f64::total_cmp);
+    let quantile = |share| quantile_of_sorted(&ratios, share).map(format::times);
+    let [low, middle, high] = [quantile(0.25)?, quantile(0.5)?, quantile(0.75)?];
+    let above = ratios.iter().filter(|ratio| **ratio > 1.0).count();
+    Some(format!(
+        "{}: median {middle}, middle half {}, {above} above 1×",
+        format::counted(ratios.len(), "pair"),
+        format::range(&low, &high)
+    ))
+}
+
 fn pair_row(fact: &str, pair: &Pair<'_>) -> Markup {
-    let side = |(machine, setup): (&Machine, &Setup)| html! { a href=(address(machine)) { (setup.fact(fact)) } };
+    let side = |(machine, setup): (&Machine, &Setup)| html! { a href=(setup_address(machine, setup)) { (setup.fact(fact)) } };
     html! {
         tr {
-            th scope="row" { (crate::machine::cpu(&pair.from.0.inputs)) small { (pair.from.1.fact("system")) } }
+            th scope="row" { (crate::machine::cpu(&pair.from.0.inputs)) small { (described(pair.from.0, pair.from.1, &[fact])) } }
             td class="words" { (side(pair.from)) } td class="words" { (side(pair.to)) }
             @for ratio in &pair.ratios {
                 @match ratio {
@@ -181,7 +203,12 @@ fn pair_row(fact: &str, pair: &Pair<'_>) -> Markup {
 fn releases(collection: &Collection) -> Markup {
     html! {
         h2 { "How old the releases are" }
-        p class="lead" { "Figures of an old release may not hold for the newest one. A machine without the newest release is worth another run." }
+        p class="lead" {
+            "Figures of an old release may not hold for the newest one. A machine without the newest release is worth another run. "
+            "The newest release is the newest of the runs here"
+            @if let Some((_, last)) = days(collection) { ", of which the last is of " (last) }
+            "; there may be a newer one."
+        }
         @for name in AGED { (release(collection, name)) }
     }
 }
@@ -243,5 +270,18 @@ fn machines(all: &[&Machine]) -> Markup {
             a href=(address(machine)) { (crate::machine::cpu(&machine.inputs)) }
         }
         @if !others.is_empty() { ", and " (others.len()) " more" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_summed_up_by_their_median_and_their_middle_half() {
+        let ratios = vec![1.16, 0.9, 1.07, 1.1, 1.5];
+        let text = "5 pairs: median 1.10×, middle half 1.07 – 1.16×, 4 above 1×";
+        assert_eq!(summary(ratios).as_deref(), Some(text));
+        assert_eq!(summary(Vec::new()), None);
     }
 }

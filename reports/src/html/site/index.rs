@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::{
-    choices, columns, document, facts_of, figure, file_of, hero, row_head, sheet, signs, words,
+    BESIDE, beside, best_of, document, facts_of, figure, file_of, filters, hero, row_head, sheet,
+    signs, words,
 };
+use crate::format::counted;
 use crate::site::{Collection, Figure, Question, Setup};
 use crate::stats::Verdict;
 use crate::verify::Standing;
@@ -16,12 +18,12 @@ pub(super) fn page(collection: &Collection) -> String {
         count => format!("What is the cheapest on {count} machines"),
     };
     let text = html! {
-        (collection.runs_count()) " runs in " (collection.setups().count()) " setups. "
+        (counted(collection.runs_count(), "run")) " in " (counted(collection.setups().count(), "setup")) ". "
         "A row is a machine in one setup: kernel, mitigations, releases, settings. Each cell has the best lane (and after ≈ the lanes with the same verdict whose intervals overlap), its figure with its interval, and its ratio to "
         (collection.reference_lane) ". Times of different machines stand side by side; nothing is averaged over machines."
     };
     let body = html! {
-        (hero(&title, &text))
+        (hero(collection, &title, &text))
         main id="main" class="wrap broad" {
             section id="machines" { (machines(collection)) }
             section id="two" class="tool" { (two()) }
@@ -34,19 +36,39 @@ pub(super) fn page(collection: &Collection) -> String {
 
 fn machines(collection: &Collection) -> Markup {
     let names = collection.questions.iter();
+    let cost = |setup: &Setup, question: &Question| {
+        let best = best_lane(setup, question);
+        best.map_or(f64::INFINITY, |(_, figure)| figure.cost())
+    };
+    let mut rows: Vec<_> = collection.setups().collect();
+    let first = collection.questions.first();
+    if let Some(first) = first {
+        rows.sort_by(|(_, a), (_, b)| cost(a, first).total_cmp(&cost(b, first)));
+    }
+    let best = |question| {
+        let all = rows
+            .iter()
+            .filter_map(|(_, setup)| best_lane(setup, question));
+        best_of(all.map(|(_, figure)| figure))
+    };
+    let columns: Vec<(&Question, Option<&Figure>)> = collection
+        .questions
+        .iter()
+        .map(|question| (question, best(question)))
+        .collect();
     let table = html! {
-        table class="machines" data-name="machines" data-sorts {
+        table class="machines" data-name="machines" data-sorts=(first.map_or("", |first| words(first.question).0)) {
             thead { tr {
                 th class="words" scope="col" { "Machine" }
-                @for question in &collection.questions { (head(question)) }
+                @for (place, question) in collection.questions.iter().enumerate() { (head(question, place == 0)) }
                 th scope="col" { "Runs" }
                 th class="words" scope="col" { "Last run" }
             } }
             tbody {
-                @for (machine, setup) in collection.setups() {
+                @for (machine, setup) in &rows {
                     tr data-workload="" data-facts=(facts_of(machine, setup)) {
                         (row_head(machine, setup, &["suite"]))
-                        @for question in &collection.questions { (cell(collection, question, setup)) }
+                        @for (question, best) in &columns { (cell(collection, question, setup, *best)) }
                         td { (setup.runs.len()) }
                         td class="words open" {
                             (setup.runs[0].started.get(..10).unwrap_or_default())
@@ -59,38 +81,52 @@ fn machines(collection: &Collection) -> Markup {
     };
     html! {
         h2 { "Machines and questions" }
-        div class="filters" role="group" aria-label="Filters" {
-            label { "Find " input id="find" type="search" placeholder="EPYC, Neoverse, 6.18, …" title="Find a machine (/)"; }
-            (choices(collection))
-            (columns(names.map(|question| words(question.question).0)))
-            button id="reset" type="button" { "Show all" }
-        }
-        p class="notes" { (signs(&collection.reference_lane)) }
+        (filters(collection, names.map(|question| words(question.question).0)))
+        p class="notes" { (signs(&collection.reference_lane)) (BESIDE) }
         (sheet("Machines and questions", &table))
     }
 }
 
-fn head(question: &Question) -> Markup {
+/// The table's rows are in the order of the first column.
+fn head(question: &Question, is_first: bool) -> Markup {
     let (name, what) = words(question.question);
     let place = &question.place;
     html! {
-        th class="words" scope="col" data-lane=(name) {
+        th class="words" scope="col" data-lane=(name) aria-sort=[is_first.then_some("ascending")] {
             a href=(file_of(question)) { (name) }
             small { "cheapest " (what) ": " (place.title) @if !place.case_text.is_empty() { ", " (place.case_text) } ", " (place.quantity) }
         }
     }
 }
 
-fn cell(collection: &Collection, question: &Question, setup: &Setup) -> Markup {
+fn best_lane<'a>(setup: &'a Setup, question: &Question) -> Option<(&'a str, &'a Figure)> {
+    setup.ranked(&question.place.place).into_iter().next()
+}
+
+/// The interval as `LOW HIGH`, extended by the figure's reach. Two figures differ if these do not
+/// overlap.
+fn range(figure: &Figure) -> Option<String> {
+    // JavaScript reads no `inf`.
+    let interval = figure.interval?;
+    let high = (interval.high * figure.reach).min(f64::MAX);
+    Some(format!("{:e} {high:e}", interval.low))
+}
+
+fn cell(
+    collection: &Collection,
+    question: &Question,
+    setup: &Setup,
+    column: Option<&Figure>,
+) -> Markup {
     let (name, _) = words(question.question);
     let ranked = setup.ranked(&question.place.place);
     html! {
         @match ranked.first() {
             Some((lane, best)) => {
                 @let others = as_good(&ranked);
-                td class="words" data-lane=(name) data-value=(format!("{:e}", best.cost())) {
+                td class="words" data-lane=(name) data-value=(format!("{:e}", best.cost())) data-range=[range(best)] {
                     span title=[(!others.is_empty()).then(|| others.join(", "))] { (lane) (alike(&others)) }
-                    " " (figure(best, &collection.reference_lane, lane))
+                    " " (figure(best, &collection.reference_lane, lane)) (beside(best, column))
                 }
             },
             None => td class="words none" data-lane=(name) { "not measured" },
@@ -126,7 +162,7 @@ fn alike(names: &[&str]) -> String {
 fn two() -> Markup {
     html! {
         h2 { "Two machines side by side" }
-        p class="lead" { "Choose two rows. Lines in which they differ are marked. The address keeps the choice." }
+        p class="lead" { "Choose two rows. Facts that differ and figures whose intervals do not overlap are marked. The settings are on the machines' pages. The address keeps the choice." }
         div class="filters" {
             label { "First " select id="two-a" {} }
             label { "Second " select id="two-b" {} }

@@ -15,7 +15,7 @@ pub(super) fn page(collection: &Collection, machine: &Machine, prices: Option<&P
         (signs(&collection.reference_lane))
     };
     let body = html! {
-        (hero(&name, &text))
+        (hero(collection, &name, &text))
         main id="main" class="wrap broad" {
             @for (number, setup) in machine.setups.iter().enumerate() {
                 section id={"s" (number)} {
@@ -141,8 +141,8 @@ fn questions(
                             @if ranked.is_empty() { span class="none" { "not measured" } }
                             ul class="ranked" { @for (lane, one) in &ranked { li { (lane) " " (figure(one, &collection.reference_lane, lane)) } } }
                         }
-                        td class="words" { (best.and_then(|best| per_core(best, machine)).unwrap_or_default()) }
-                        @if let Some(prices) = prices { td class="words" { (best.and_then(|best| per_price(best, machine, prices)).unwrap_or_default()) } }
+                        td class="words" { (best.and_then(|best| per_core(best, machine)).unwrap_or_default().1) }
+                        @if let Some(prices) = prices { td class="words" { (best.and_then(|best| per_price(best, question, machine, prices)).unwrap_or_default().1) } }
                     }
                 }
             }

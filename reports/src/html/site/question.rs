@@ -3,11 +3,12 @@
 use maud::{Markup, html};
 
 use super::{
-    Prices, RELEASES, choices, columns, document, facts_of, figure, hero, releases, row_head,
-    sheet, signs, words,
+    BESIDE, Prices, RELEASES, beside, best_of, document, facts_of, figure, filters, hero, releases,
+    row_head, sheet, signs, words,
 };
 use crate::analysis::Unit;
 use crate::format;
+use crate::schema::FirstQuestion;
 use crate::site::{Collection, Figure, Machine, Question, Setup};
 
 pub(super) fn page(
@@ -17,59 +18,55 @@ pub(super) fn page(
 ) -> String {
     let (name, what) = words(question.question);
     let place = &question.place;
-    let lanes: Vec<&str> = collection
+    // The lanes that were measured, each with its best figure.
+    let lanes: Vec<(&str, &Figure)> = collection
         .lanes
         .iter()
-        .map(String::as_str)
-        .filter(|lane| {
-            let mut setups = collection.setups();
-            setups.any(|(_, setup)| has(setup, question, lane))
+        .filter_map(|lane| {
+            let setups = collection.setups();
+            let best = best_of(setups.filter_map(|(_, setup)| of_lane(setup, question, lane)));
+            Some((lane.as_str(), best?))
         })
         .collect();
     let text = html! {
         (place.title) @if !place.case_text.is_empty() { ", " (place.case_text) } ": " (place.quantity) ". "
-        (signs(&collection.reference_lane))
+        (signs(&collection.reference_lane)) (BESIDE)
     };
     let is_shared = all_cpus(question);
     let table = html! {
         table class="machines" data-name=(name.to_lowercase()) data-sorts {
             thead { tr {
                 th class="words" scope="col" { "Machine" }
-                th class="words" scope="col" { "Releases" }
-                @for lane in &lanes { th class="words" scope="col" data-lane=(lane) { (lane) } }
-                @if is_shared { th class="words" scope="col" { "Best lane, per core" } }
+                @if is_shared { th class="words" scope="col" data-lane=(PER_CORE) { (PER_CORE) } }
                 @if let Some(prices) = prices.filter(|_| is_shared) {
-                    th class="words" scope="col" { "Best lane, per price" small { "prices of " (prices.date) } }
+                    th class="words" scope="col" data-lane=(PER_PRICE) { (PER_PRICE) small { "prices of " (prices.date) } }
                 }
+                th class="words" scope="col" { "Releases" }
+                @for (lane, _) in &lanes { th class="words" scope="col" data-lane=(lane) { (lane) } }
             } }
             tbody {
                 @for (machine, setup) in collection.setups() {
                     tr data-workload="" data-facts=(facts_of(machine, setup)) {
                         (row_head(machine, setup, &RELEASES))
-                        td class="wrapped open" { (releases(setup)) }
-                        @for lane in &lanes { (cell(collection, question, setup, lane)) }
                         @let ranked = setup.ranked(&place.place);
                         @let best = ranked.first().map(|(_, figure)| *figure).filter(|_| setup.has_all_cpus());
-                        @if is_shared { td class="words" { (best.and_then(|best| per_core(best, machine)).unwrap_or_default()) } }
+                        @if is_shared { (divided(PER_CORE, best.and_then(|best| per_core(best, machine)))) }
                         @if let Some(prices) = prices.filter(|_| is_shared) {
-                            td class="words" { (best.and_then(|best| per_price(best, machine, prices)).unwrap_or_default()) }
+                            (divided(PER_PRICE, best.and_then(|best| per_price(best, question, machine, prices))))
                         }
+                        td class="wrapped open" { (releases(setup)) }
+                        @for (lane, best) in &lanes { (cell(collection, question, setup, lane, best)) }
                     }
                 }
             }
         }
     };
     let body = html! {
-        (hero(&format!("The cheapest {what}"), &text))
+        (hero(collection, &format!("The cheapest {what}"), &text))
         main id="main" class="wrap broad" {
             section id="machines" {
                 h2 { "Machines and lanes" }
-                div class="filters" role="group" aria-label="Filters" {
-                    label { "Find " input id="find" type="search" placeholder="EPYC, Neoverse, 6.18, …" title="Find a machine (/)"; }
-                    (choices(collection))
-                    (columns(lanes.iter().copied()))
-                    button id="reset" type="button" { "Show all" }
-                }
+                (filters(collection, lanes.iter().map(|(lane, _)| *lane)))
                 (sheet("Machines and lanes", &table))
                 p class="notes" {
                     @if is_shared { "Runs on some of a machine's CPUs have no figure per core or price." }
@@ -81,16 +78,22 @@ pub(super) fn page(
     document(collection, &format!("threadbare: {name}"), "", &body)
 }
 
-fn has(setup: &Setup, question: &Question, lane: &str) -> bool {
-    let lanes = setup.figures.get(&question.place.place);
-    lanes.is_some_and(|lanes| lanes.contains_key(lane))
+fn of_lane<'a>(setup: &'a Setup, question: &Question, lane: &str) -> Option<&'a Figure> {
+    setup.figures.get(&question.place.place)?.get(lane)
 }
 
-fn cell(collection: &Collection, question: &Question, setup: &Setup, lane: &str) -> Markup {
-    let lanes = setup.figures.get(&question.place.place);
+fn cell(
+    collection: &Collection,
+    question: &Question,
+    setup: &Setup,
+    lane: &str,
+    best: &Figure,
+) -> Markup {
     html! {
-        @match lanes.and_then(|lanes| lanes.get(lane)) {
-            Some(one) => td class="words" data-lane=(lane) data-value=(format!("{:e}", one.cost())) { (figure(one, &collection.reference_lane, lane)) },
+        @match of_lane(setup, question, lane) {
+            Some(one) => td class="words" data-lane=(lane) data-value=(format!("{:e}", one.cost())) {
+                (figure(one, &collection.reference_lane, lane)) (beside(one, Some(best)))
+            },
             None => td class="words none" data-lane=(lane) { "–" },
         }
     }
@@ -98,36 +101,68 @@ fn cell(collection: &Collection, question: &Question, setup: &Setup, lane: &str)
 
 /// True if the work of the question uses all CPUs, so a larger machine does more.
 pub(super) fn all_cpus(question: &Question) -> bool {
-    use crate::schema::FirstQuestion::{Compute, Serve};
-    matches!(question.question, Compute | Serve)
+    matches!(
+        question.question,
+        FirstQuestion::Compute | FirstQuestion::Serve
+    )
+}
+
+const PER_CORE: &str = "Best lane, per core";
+
+const PER_PRICE: &str = "Best lane, per price";
+
+/// A figure divided by the size or the price of its machine: a key for sorting, of which the lowest
+/// is the best, and the text.
+type Divided = (Option<f64>, String);
+
+fn divided(name: &str, figure: Option<Divided>) -> Markup {
+    html! {
+        @match figure {
+            Some((key, text)) => td class="words" data-lane=(name) data-value=[key.map(|key| format!("{key:e}"))] { (text) },
+            None => td class="words none" data-lane=(name) { "–" },
+        }
+    }
 }
 
 /// The CPU time of one unit of work, or the rate of one core.
-pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<String> {
+pub(super) fn per_core(figure: &Figure, machine: &Machine) -> Option<Divided> {
     let cores = match machine.inputs.cores_count {
         0 => return None,
         cores => f64::from(cores),
     };
-    Some(match figure.unit {
-        Unit::PerSecond => figure.unit.text(figure.value / cores),
-        Unit::Nanoseconds => format!("{} of a core", figure.unit.text(figure.value * cores)),
+    let (key, value, words) = match figure.unit {
+        Unit::PerSecond => (-figure.value / cores, figure.value / cores, ""),
+        Unit::Nanoseconds => {
+            let together = figure.value * cores;
+            (together, together, " of CPU time, all cores together")
+        }
         _ => return None,
-    })
+    };
+    Some((Some(key), format!("{}{words}", figure.unit.text(value))))
 }
 
 /// How many millions of operations one unit of the currency pays for.
-pub(super) fn per_price(figure: &Figure, machine: &Machine, prices: &Prices) -> Option<String> {
+pub(super) fn per_price(
+    figure: &Figure,
+    question: &Question,
+    machine: &Machine,
+    prices: &Prices,
+) -> Option<Divided> {
     const HOUR_S: f64 = 3_600.0;
-    let price = prices.of(machine)?;
+    let Some(price) = prices.of(machine) else {
+        return Some((None, "no price".to_owned()));
+    };
     let rate = match figure.unit {
         Unit::PerSecond => figure.value,
         Unit::Nanoseconds if figure.value > 0.0 => 1e9 / figure.value,
         _ => return None,
     };
     let millions = rate * HOUR_S / price / 1e6;
-    Some(format!(
-        "{} million for 1 {}",
-        format::number(millions),
-        prices.currency
-    ))
+    let noun = match question.question {
+        FirstQuestion::Serve => "requests",
+        _ => "runs",
+    };
+    let number = format::number(millions);
+    let text = format!("{number} million {noun} for 1 {}", prices.currency);
+    Some((Some(-millions), text))
 }
