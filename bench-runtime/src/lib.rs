@@ -74,7 +74,7 @@
 //! | a pool of two workers that compute for 30 µs a job, two CPUs | 2.0 of tokio's time, as both mostly start on one thread | 1.1 |
 //! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
 //! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
-//! | skynet, a million goroutines | 0.24 to 0.27 of Go's time | 0.23 to 0.24 |
+//! | skynet, a million goroutines | 0.20 of Go's time | 0.11 |
 //! | ping-pong over two pipes | 0.89 of the time of tokio's one-thread runtime | 1.11 |
 //!
 //! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and its command.
