@@ -7,8 +7,8 @@
 //! soon has none.
 //!
 //! The M that picked the goroutine switches to g0. There [`super::pinned::start_elsewhere`]
-//! gives the goroutine to a sleeping M without goroutines, or to a new M. Credit does not count for a
-//! goroutine of a site that [`super::spread`] knows.
+//! gives the goroutine to a sleeping M without goroutines, or to a new M. Credit does not count for
+//! a goroutine of a site that [`super::spread`] knows.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -35,9 +35,10 @@
 //!
 //! No wake is lost by this. The spawner's M itself picks the new goroutine, by turns with those that
 //! have started ([`super::pinned`]). While its P runs, sysmon makes a round after each sleep of a
-//! millisecond. In each round sysmon does W3 if a P is idle while a goroutine is in the global queue,
-//! or in the queue or the overflow of a running P. The woken M does W3 for the next M when it finds work. Neither
-//! reads the count. The count only delays a wake, so it is changed without a read-modify-write.
+//! millisecond. In each round sysmon does W3 if a P is idle while a goroutine is in the global
+//! queue, or in the queue or the overflow of a running P. The woken M does W3 for the next M when it
+//! finds work. Neither reads the count. The count only delays a wake, so it is changed without a
+//! read-modify-write.
 //!
 //! Only the first of these events after a wake counts, and only such wakes do: not those by a
 //! spinner, by a hand-over, or by a goroutine that is readied.

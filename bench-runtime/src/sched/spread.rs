@@ -26,9 +26,13 @@ impl Spread {
 
     // Relaxed: an entry is one word, and only a hint.
 
-    /// False if it was known.
+    /// False if it was known. Each connection calls this, so a known site is not written again.
     pub(super) fn learn(&self, key: u64) -> bool {
-        self.place(key).swap(key, Ordering::Relaxed) != key
+        let is_new = !self.knows(key);
+        if is_new {
+            self.place(key).store(key, Ordering::Relaxed);
+        }
+        is_new
     }
 
     pub(super) fn knows(&self, key: u64) -> bool {
