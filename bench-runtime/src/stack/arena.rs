@@ -35,8 +35,12 @@ const DEEP_STACKS: usize = 10_000;
 /// The number of the first deep slot. The chunk before it has no slots, only this slot's guard.
 const FIRST_DEEP: usize = CHUNK >> GROUP_SHIFT;
 
-/// The most bytes of a batch: every two MiB that hold a guard cost a page of page table.
+/// The most bytes of a batch while few slots are open: every two MiB that hold a guard cost a page
+/// of page table.
 const BATCH_BYTES: usize = 64 << 20;
+/// A larger batch opens at most this share of the open slots. A batch takes three system calls, and
+/// other threads that need a slot wait meanwhile.
+const BATCH_SHARE: usize = 8;
 /// The bytes of a chunk. Ten million shallow stacks take 40,000 chunks, and so as many mappings.
 pub(super) const CHUNK: usize = 64 << 20;
 /// The most chunks of a region that are mappings of their own, of the 65,530 mappings that a
@@ -81,6 +85,12 @@ pub(super) struct Arena {
 
 static GLOBAL: OnceLock<Arena> = OnceLock::new();
 static MAKE: Lock<()> = Lock::new(());
+
+/// How many slots of `slot_bytes` are opened at once in a region with `open` of them.
+fn batch_of(slot_bytes: usize, open: usize) -> usize {
+    let most = (BATCH_BYTES / slot_bytes).max(open / BATCH_SHARE).max(1);
+    open.clamp(SMALLEST_BATCH, LARGEST_BATCH).min(most)
+}
 
 impl Arena {
     pub(super) fn global() -> Result<&'static Self, StackError> {
@@ -250,10 +260,7 @@ impl Arena {
         let mut next = self.regions[info.region].lock();
         let slot = info.slot_bytes();
         let slots = self.max_count(info.region);
-        let batch = (*next)
-            .clamp(SMALLEST_BATCH, LARGEST_BATCH)
-            .min((BATCH_BYTES / slot).max(1))
-            .min(slots.saturating_sub(*next));
+        let batch = batch_of(slot, *next).min(slots.saturating_sub(*next));
         if batch == 0 {
             return Err(StackError::OutOfSlots {
                 slot_bytes: slot,
@@ -438,6 +445,18 @@ mod tests {
             }
         }
         assert!(seen.len() > 1000);
+    }
+
+    #[test]
+    fn ten_thousand_deep_slots_are_opened_in_a_hundred_batches_at_most() {
+        let (mut open, mut batches) = (FIRST_DEEP, 0);
+        while open < FIRST_DEEP + DEEP_STACKS {
+            let batch = batch_of(1 << GROUP_SHIFT, open);
+            assert!((1..=(open / 8).max(4)).contains(&batch), "{batch} of {open}");
+            open += batch;
+            batches += 1;
+        }
+        assert!(batches <= 100, "{batches}");
     }
 
     #[test]
