@@ -95,5 +95,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<&'static Shared> {
         Shared::release(shared);
         return Err(error);
     }
+    if !shared.is_test() {
+        wake::start_machines(shared);
+    }
     Ok(shared)
 }

@@ -2,6 +2,8 @@
 
 use std::ptr::{self, NonNull};
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::current;
 use super::idle::{Lists, take};
@@ -10,7 +12,7 @@ use super::processor::Processor;
 use super::shared::Shared;
 use crate::recorder::event::Kind;
 use crate::stack::{Class, Stack};
-use crate::sys::{barrier, thread_end};
+use crate::sys::{affinity, barrier, thread_end};
 use crate::threads::count::ThreadKind;
 use crate::threads::{self, HELPER_STACK, THREAD_STACK, ThreadEnd};
 
@@ -47,6 +49,31 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     });
     m
 }
+
+/// Starts the Ms of a new runtime: one for each P, but at most one for each CPU, and for half of
+/// the threads that the runtime may have. Waits until they rest, for [`MOST_START`] at most. An M
+/// that is started by one that computes mostly gets that one's CPU, and shares it for milliseconds:
+/// SPEED.md, "The second P".
+pub(crate) fn start_machines(shared: &'static Shared) {
+    let most = affinity::cpus().len().min(shared.threads.max_hogs());
+    for _ in 0..shared.procs().min(most) {
+        let mut lists = shared.idle.lock();
+        let Some(p) = shared.idle.acquire(&mut lists) else {
+            break;
+        };
+        drop(lists);
+        new_machine(shared).wake(Some(p));
+    }
+    let begin = Instant::now();
+    // Not a spin: the threads need this thread's CPU.
+    while (shared.idle.processors_count() as usize) < shared.procs() && begin.elapsed() < MOST_START
+    {
+        thread::sleep(Duration::from_micros(20));
+    }
+}
+
+/// A thread takes some 50 µs to start and to rest.
+const MOST_START: Duration = Duration::from_millis(1);
 
 /// Bytes of stack with which libc can start a thread. It needs a few KiB, mostly for the loader,
 /// which saves the vector registers. Chosen.
