@@ -130,7 +130,7 @@ pub(crate) const JOIN_LOST: usize = 3;
 pub(crate) const FLAG_LOCKED: u8 = 1;
 /// In `flags`: the sweep has compacted the goroutine's stack in its present wait.
 pub(crate) const FLAG_COMPACTED: u8 = 2;
-/// In `flags`: spawned as CPU-bound; see `sched::hogs`.
+/// In `flags`: spawned as CPU-bound; see `sched::sites`.
 pub(crate) const FLAG_CPU_BOUND: u8 = 4;
 /// In `flags`: the time until the goroutine runs is measured.
 pub(crate) const FLAG_TIMED: u8 = 8;

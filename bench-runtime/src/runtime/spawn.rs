@@ -432,7 +432,7 @@ impl GoBuilder {
         let mut flags = (self.priority as u8) << FLAG_PRIORITY_SHIFT;
         if self.cpu_bound {
             flags |= FLAG_CPU_BOUND;
-            shared.hogs.declare();
+            shared.sites.declare();
         }
         // SAFETY: `f` borrows nothing.
         Ok(unsafe { start_from_any_thread(shared, f, site, Some((details, flags))) })

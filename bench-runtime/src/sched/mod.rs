@@ -7,7 +7,7 @@
 //!
 //! | files | what is there |
 //! |---|---|
-//! | `run_queue`, `overflow`, `global_queue`, `biased_lock`, `processor_set`, `hogs`, `spread`, `job`, `settings` | parts that know no P and no M |
+//! | `run_queue`, `overflow`, `global_queue`, `biased_lock`, `processor_set`, `sites`, `job`, `settings` | parts that know no P and no M |
 //! | `processor`, `procs`, `machine`, `idle`, `poller`, `lifetime`, `shared` | P, M, the lists of idle ones, the state that all share |
 //! | `this_m` | the M of the calling thread |
 //! | `current` | which goroutine runs |
@@ -80,7 +80,7 @@
 //! | while there are hogs, the low class gets a share of time, not of picks | `pick`, `sysmon` | `ping_pong_beside_a_goroutine_of_the_low_class_that_polls_has_its_share_too` |
 //! | up to 16 fresh goroutines run before their joiner | `goroutine_main` | 349 instructions a goroutine instead of 730 |
 //! | started and fresh goroutines by turns; fresh ones are left to an M that comes for them | `pinned` | `processors_run_at_once_what_a_goroutine_of_a_goroutine_starts` |
-//! | a site that made a hog starts eight on Ms of their own | `hogs` | sleepers beside hogs wake 10 ms late instead of 199 |
+//! | a site that made a hog starts eight on Ms of their own | `sites` | sleepers beside hogs wake 10 ms late instead of 199 |
 //! | an M spins for its inbox, a helper for a job, if its last waits were short | `pinned`, `crate::threads` | 0.4 µs instead of 24; 0.6 µs instead of 40 |
 //! | an M keeps its P as long as the M that queues for one had its own last | `find_runnable`, `machine` | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | sysmon moves a goroutine that stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | 25 µs late at the median instead of 579; tokio's issues 8065 and 4941 |
@@ -104,7 +104,6 @@ pub(crate) mod global_queue;
 pub(crate) mod goroutine_main;
 pub(crate) mod hand_off;
 pub(crate) mod helpers;
-pub(crate) mod hogs;
 pub(crate) mod idle;
 pub(crate) mod job;
 pub(crate) mod lifetime;
@@ -129,7 +128,7 @@ pub(crate) mod schedule;
 pub(crate) mod scheduler;
 pub(crate) mod settings;
 pub(crate) mod shared;
-pub(crate) mod spread;
+pub(crate) mod sites;
 pub(crate) mod steal;
 pub(crate) mod switch;
 pub(crate) mod sysmon;

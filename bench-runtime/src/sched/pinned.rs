@@ -9,8 +9,8 @@
 //! | found by its M's poll, or yields | the end of the M's list                   |
 //! | readied by another thread        | its M's inbox, which goes to the end of the M's list at the M's next pick |
 //! | a hog, at its next call, while other goroutines of its M wait | the M's list of hogs |
-//! | known to compute for long        | starts on an M of its own ([`super::hogs`]) |
-//! | known to serve a connection      | starts on a sleeping M with fewer goroutines, if there is one ([`super::spread`]) |
+//! | known to compute for long        | starts on an M of its own ([`super::sites`]) |
+//! | known to serve a connection      | starts on a sleeping M with fewer goroutines, if there is one ([`super::sites`]) |
 //!
 //! Goroutines that sysmon's polls find count as readied by another thread.
 //!
@@ -20,7 +20,6 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use super::current::machine_of_started;
-use super::hogs::key_of;
 use super::machine::Machine;
 use super::processor::ThisP;
 use super::queues::{
@@ -28,6 +27,7 @@ use super::queues::{
     submit_global,
 };
 use super::shared::Shared;
+use super::sites::key_of;
 use super::steal::steal_from;
 use super::this_m::ThisM;
 use super::wake;
@@ -238,15 +238,15 @@ pub(super) fn spin_for_inbox(m: ThisM, p: ThisP, sees_work: impl Fn() -> bool) -
 /// The goroutine that runs on `m` is a hog, whose P was just retaken.
 pub(super) fn learn_hog(shared: &Shared, m: &Machine) {
     if let Some(site) = m.current_goroutine().and_then(inspect::site_of) {
-        shared.hogs.learn(key_of(site));
+        shared.sites.learn_hog(key_of(site));
     }
 }
 
 /// The running goroutine waits for an accepted connection.
 pub(super) fn learn_connection(m: ThisM) {
     let site = m.current_goroutine().and_then(Goroutine::site);
-    if site.is_some_and(|site| m.shared().spread.learn(key_of(site))) {
-        m.shared().hogs.declare();
+    if let Some(site) = site {
+        m.shared().sites.learn_handler(key_of(site));
     }
 }
 
@@ -258,7 +258,7 @@ pub(super) fn starts_elsewhere(
     g: &Goroutine,
     ended_but_counted: usize,
 ) -> bool {
-    shared.hogs.any() && starts_elsewhere_slow(shared, m, g, ended_but_counted)
+    shared.sites.any() && starts_elsewhere_slow(shared, m, g, ended_but_counted)
 }
 
 #[cold]
@@ -271,7 +271,7 @@ fn starts_elsewhere_slow(
     if shared.is_test() || m.started_count() == ended_but_counted {
         return false;
     }
-    if spreads(shared, g) {
+    if is_handler(shared, g) {
         return shared.idle.processors_count() != 0
             && has_emptier_machine(shared, m.started_count() - ended_but_counted);
     }
@@ -279,7 +279,7 @@ fn starts_elsewhere_slow(
         shared.threads.machines_count() < most_machines(shared)
             || shared.idle.lock().vacant_machine().is_some()
     };
-    let has_credit = || g.site().is_some_and(|site| shared.hogs.spend(key_of(site)));
+    let has_credit = || g.site().is_some_and(|site| shared.sites.spend(key_of(site)));
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
@@ -289,9 +289,9 @@ fn most_machines(shared: &Shared) -> usize {
 }
 
 /// True if it serves a connection. If it was spawned as CPU-bound too, it gets an M of its own.
-fn spreads(shared: &Shared, g: &Goroutine) -> bool {
-    let serves = |site| shared.spread.knows(key_of(site));
-    !g.has_flag(FLAG_CPU_BOUND) && g.site().is_some_and(serves)
+fn is_handler(shared: &Shared, g: &Goroutine) -> bool {
+    let has_handlers = |site| shared.sites.has_handlers(key_of(site));
+    !g.has_flag(FLAG_CPU_BOUND) && g.site().is_some_and(has_handlers)
 }
 
 /// True if a sleeping M, or one that may be made, has two goroutines fewer than `count`.
@@ -315,8 +315,8 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
         // It never starts: the shutdown drops it.
         return;
     }
-    let spreads = spreads(shared, g);
-    let most = match spreads {
+    let is_handler = is_handler(shared, g);
+    let most = match is_handler {
         true => shared.procs(),
         false => most_machines(shared),
     };
@@ -324,10 +324,10 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     let emptiest = || {
         lists
             .emptiest_machine()
-            .filter(|_| spreads && !may_make_one)
+            .filter(|_| is_handler && !may_make_one)
     };
     let target = lists.vacant_machine().or_else(emptiest);
-    let has_p = !spreads || shared.idle.processors_count() != 0;
+    let has_p = !is_handler || shared.idle.processors_count() != 0;
     if !has_p || (target.is_none() && !may_make_one) {
         drop(lists);
         return match Priority::of(g) {
@@ -344,7 +344,7 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
     }
     // SAFETY: this M has taken it from the list, or has released it; no other has it before the wake.
     let given = unsafe { ThisP::new(idle.unwrap_or(p.processor())) };
-    if spreads && let Some(first) = steal_from(&p, &given) {
+    if is_handler && let Some(first) = steal_from(&p, &given) {
         push_back_quietly(given, first);
     }
     // The goroutine is the first that runs there: no check of the global queue comes before.

@@ -8,7 +8,6 @@ use std::sync::atomic::{
 use std::sync::{Once, OnceLock};
 
 use super::global_queue::GlobalQueue;
-use super::hogs::Hogs;
 use super::idle::Idle;
 use super::job::Helpers;
 use super::lifetime::{GONE, Lifetime};
@@ -17,7 +16,7 @@ use super::poller::Poller;
 use super::processor::{Processor, ThisP};
 use super::procs::Procs;
 use super::settings::Settings;
-use super::spread::Spread;
+use super::sites::Sites;
 use crate::goroutine::fake_clock::FakeClock;
 use crate::goroutine::{Goroutine, Status, slab};
 use crate::netpoll::Netpoll;
@@ -140,8 +139,7 @@ pub(crate) struct Shared {
     pub(super) machines: Lock<Vec<&'static Machine>>,
     pub(crate) threads: Threads,
     pub(crate) helpers: Helpers,
-    pub(crate) hogs: Hogs,
-    pub(super) spread: Spread,
+    pub(crate) sites: Sites,
     default_class: Class,
     pub(crate) settings: Settings,
     pub(super) topology: Topology,
@@ -190,8 +188,7 @@ impl Shared {
             machines: Lock::new(Vec::new()),
             threads: Threads::new(settings.max_threads),
             helpers: Helpers::new(),
-            hogs: Hogs::default(),
-            spread: Spread::default(),
+            sites: Sites::default(),
             default_class,
             settings: settings.clone(),
             topology: if settings.reads_files {
