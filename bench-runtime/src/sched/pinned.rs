@@ -279,7 +279,10 @@ fn starts_elsewhere_slow(
         shared.threads.machines_count() < most_machines(shared)
             || shared.idle.lock().vacant_machine().is_some()
     };
-    let has_credit = || g.site().is_some_and(|site| shared.sites.spend(key_of(site)));
+    let has_credit = || {
+        g.site()
+            .is_some_and(|site| shared.sites.spend(key_of(site)))
+    };
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 

@@ -452,7 +452,10 @@ mod tests {
         let (mut open, mut batches) = (FIRST_DEEP, 0);
         while open < FIRST_DEEP + DEEP_STACKS {
             let batch = batch_of(1 << GROUP_SHIFT, open);
-            assert!((1..=(open / 8).max(4)).contains(&batch), "{batch} of {open}");
+            assert!(
+                (1..=(open / 8).max(4)).contains(&batch),
+                "{batch} of {open}"
+            );
             open += batch;
             batches += 1;
         }
