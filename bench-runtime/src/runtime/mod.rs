@@ -668,7 +668,8 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime. Threads that run goroutines start as they are needed.
+    /// Starts the runtime, with a thread for each P, at most one for each CPU. Further threads start
+    /// as they are needed. Blocks the thread until the threads rest, for 1 ms at most.
     ///
     /// # Safety
     ///

@@ -35,6 +35,14 @@ fn sleeping_or_new(shared: &'static Shared, lists: &mut Lists) -> &'static Machi
 
 /// Makes an M, whose thread sleeps until it is woken with a P.
 pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
+    let m = add_machine(shared);
+    start_thread(shared, ThreadKind::Machine, name_of(m), move || {
+        (shared.entries.machine)(m)
+    });
+    m
+}
+
+fn add_machine(shared: &'static Shared) -> &'static Machine {
     let mut machines = shared.machines.lock();
     let m: &'static Machine = Box::leak(Box::new(Machine::new(
         machines.len(),
@@ -43,26 +51,36 @@ pub(super) fn new_machine(shared: &'static Shared) -> &'static Machine {
     machines.push(m);
     drop(machines);
     shared.recorder.record(Kind::ThreadStart, m.id as u64, 0);
-    let name = format!("m{}", m.id);
-    start_thread(shared, ThreadKind::Machine, name, move || {
-        (shared.entries.machine)(m)
-    });
     m
+}
+
+fn name_of(m: &Machine) -> String {
+    format!("m{}", m.id)
 }
 
 /// Starts the Ms of a new runtime: one for each P, but at most one for each CPU, and for half of
 /// the threads that the runtime may have. Waits until they rest, for [`MOST_START`] at most. An M
 /// that is started by one that computes mostly gets that one's CPU, and shares it for milliseconds:
-/// SPEED.md, "The second P".
+/// SPEED.md, "The second P". If the kernel refuses a thread, it is started when it is needed.
 pub(crate) fn start_machines(shared: &'static Shared) {
     let most = affinity::cpus().len().min(shared.threads.max_hogs());
     for _ in 0..shared.procs().min(most) {
-        let mut lists = shared.idle.lock();
-        let Some(p) = shared.idle.acquire(&mut lists) else {
+        let m = add_machine(shared);
+        shared.threads.begin(ThreadKind::Machine);
+        let body = thread_body(shared, ThreadKind::Machine, move || {
+            (shared.entries.machine)(m)
+        });
+        if threads::start(&name_of(m), THREAD_STACK, body).is_err() {
+            shared.threads.end(ThreadKind::Machine);
+            let mut machines = shared.machines.lock();
+            machines.pop_if(|last| ptr::eq(*last, m));
             break;
-        };
-        drop(lists);
-        new_machine(shared).wake(Some(p));
+        }
+        let mut lists = shared.idle.lock();
+        match shared.idle.acquire(&mut lists) {
+            Some(p) => m.wake(Some(p)),
+            None => lists.machines.push_back(m),
+        }
     }
     let begin = Instant::now();
     // Not a spin: the threads need this thread's CPU.
@@ -104,19 +122,26 @@ pub(super) fn start_thread(
         ThreadKind::Helper => HELPER_STACK,
     };
     threads::on_clean_thread(!has_room_to_start(), move || {
-        let user = shared.user();
-        let started = threads::start(&name, stack, move || {
-            let end = body();
-            (shared.entries.thread_ends)(shared, kind);
-            drop(user);
-            if end == ThreadEnd::KeepsLocals {
-                thread_end::end_without_destructors();
-            }
-        });
-        if let Err(error) = started {
+        if let Err(error) = threads::start(&name, stack, thread_body(shared, kind, body)) {
             crate::fatal::fatal!("{error}; {running} exist for goroutines");
         }
     });
+}
+
+fn thread_body(
+    shared: &'static Shared,
+    kind: ThreadKind,
+    body: impl FnOnce() -> ThreadEnd + Send + 'static,
+) -> impl FnOnce() + Send + 'static {
+    let user = shared.user();
+    move || {
+        let end = body();
+        (shared.entries.thread_ends)(shared, kind);
+        drop(user);
+        if end == ThreadEnd::KeepsLocals {
+            thread_end::end_without_destructors();
+        }
+    }
 }
 
 /// Steps W2 and W3 of [`super::idle`].

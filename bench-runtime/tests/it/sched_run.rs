@@ -319,3 +319,23 @@ fn gomaxprocs_returns_the_number_that_was_set() {
     assert_eq!(runtime.run(|| gomaxprocs(None)), 2);
     assert_eq!(runtime.metrics().procs_count, 2);
 }
+
+#[test]
+fn threads_of_a_new_runtime_are_there_before_its_first_goroutine() {
+    let runtime = Runtime::builder().procs(1).start().unwrap();
+    assert_eq!(runtime.metrics().threads_count, 1);
+    for migrating in [false, true] {
+        let setting = Setting {
+            procs: 64,
+            migrating,
+        };
+        let runtime = setting.builder().start().unwrap();
+        let count = runtime.metrics().threads_count;
+        let most = std::thread::available_parallelism().unwrap().get().min(64);
+        assert!((1..=most).contains(&count), "{count} threads, {most} CPUs");
+        // The limit leaves one thread for a blocking call.
+        let runtime = setting.builder().max_threads(2).start().unwrap();
+        assert_eq!(runtime.metrics().threads_count, 1);
+        assert_eq!(runtime.run(|| blocking(|| 7)), 7);
+    }
+}
