@@ -669,7 +669,7 @@ impl Builder {
     }
 
     /// Starts the runtime, with a thread for each P, at most one for each CPU. Further threads start
-    /// as they are needed. Blocks the thread until the threads rest, for 1 ms at most.
+    /// as they are needed. Blocks the thread until they sleep, for 1 ms at most.
     ///
     /// # Safety
     ///

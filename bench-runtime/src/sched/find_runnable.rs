@@ -44,10 +44,6 @@ use crate::netpoll::Netpoll;
 use crate::recorder::event;
 use crate::sys::{barrier, clock};
 
-/// To rest and to take a P again takes so long, mostly for the heavy barrier. An M with a timer that
-/// is due sooner stays awake.
-const REST_COST_NS: u64 = 20_000;
-
 /// Returns the goroutine that this M runs next; `None` if the runtime shuts down. Blocks the thread
 /// while there is none.
 pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'static Goroutine> {
@@ -108,9 +104,6 @@ pub(crate) fn find_runnable(shared: &'static Shared, m: ThisM) -> Option<&'stati
             continue;
         }
         if (shared.entries.on_idle)(shared) {
-            continue;
-        }
-        if shared.first_timer_ns() < shared.now_ns() + REST_COST_NS && !shared.is_test() {
             continue;
         }
         rest(shared, m, p);

@@ -286,9 +286,11 @@ fn starts_elsewhere_slow(
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
-/// So many Ms may be made for hogs. Ms never end, and a hog that waits leaves its M idle.
+/// So many Ms may be made for hogs. Ms never end, and a hog that waits leaves its M idle. Half of
+/// the threads are left for other uses.
 fn most_machines(shared: &Shared) -> usize {
-    2 * shared.procs() + 6
+    let procs = shared.procs();
+    (2 * procs + 6).min(shared.threads.max_hogs().max(procs))
 }
 
 /// True if it serves a connection. If it was spawned as CPU-bound too, it gets an M of its own.

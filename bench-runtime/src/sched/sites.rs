@@ -29,13 +29,16 @@ const HANDLERS: u64 = 0xf;
 /// Bits of an entry that hold the credit.
 const CREDIT_MASK: u64 = 0xf;
 
-#[derive(Debug, Default)]
+const PLACES: usize = 64;
+
+#[derive(Debug)]
 pub(crate) struct Sites {
     /// There is a site in the table, or a goroutine was spawned as CPU-bound.
     any: AtomicBool,
     /// A site's key and its credit, at the place of the key; 0: no site. A site displaces another
-    /// one at its place. Relaxed: an entry is one word, and only a hint.
-    table: [AtomicU64; 16],
+    /// one at its place, but a hog's site none of handlers. Relaxed: an entry is one word, and only a
+    /// hint.
+    table: [AtomicU64; PLACES],
 }
 
 /// Made of the location's content, not its address, because the compiler may copy a location. Two
@@ -52,6 +55,15 @@ fn entry_of(key: u64, credit: u64) -> u64 {
     key & !CREDIT_MASK | credit
 }
 
+impl Default for Sites {
+    fn default() -> Self {
+        Self {
+            any: AtomicBool::new(false),
+            table: [const { AtomicU64::new(0) }; PLACES],
+        }
+    }
+}
+
 impl Sites {
     #[inline(always)]
     pub(super) fn any(&self) -> bool {
@@ -63,15 +75,14 @@ impl Sites {
     }
 
     fn place(&self, key: u64) -> &AtomicU64 {
-        &self.table[(key >> 60) as usize]
+        &self.table[(key >> (u64::BITS - PLACES.ilog2())) as usize]
     }
 
-    /// A goroutine of the site with this key ran for long while work waited. A site of handlers
-    /// stays one.
+    /// A goroutine of the site with this key ran for long while work waited.
     pub(super) fn learn_hog(&self, key: u64) {
-        if !self.has_handlers(key) {
-            self.place(key)
-                .store(entry_of(key, CREDIT), Ordering::Relaxed);
+        let place = self.place(key);
+        if place.load(Ordering::Relaxed) & CREDIT_MASK != HANDLERS {
+            place.store(entry_of(key, CREDIT), Ordering::Relaxed);
             self.declare();
         }
     }
@@ -151,6 +162,7 @@ mod tests {
         sites.learn_handler(SITE);
         assert!(sites.any() && sites.has_handlers(SITE) && !sites.has_handlers(SAME_PLACE));
         sites.learn_hog(SITE);
-        assert!(sites.has_handlers(SITE) && !sites.spend(SITE));
+        sites.learn_hog(SAME_PLACE);
+        assert!(sites.has_handlers(SITE) && !sites.spend(SITE) && !sites.spend(SAME_PLACE));
     }
 }

@@ -7,7 +7,8 @@
 //! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
 //!    runtime becomes eager for a while ([`super::migrating`]). In a pinned runtime an M is woken if
 //!    a goroutine is in a queue while a P is idle ([`super::idle`]);
-//! 3. due timers of Ps that do not run are fired;
+//! 3. due timers of Ps that do not run are fired. If a timer of a running P is due while a P is
+//!    idle and no M waits for timers, an M is woken for it;
 //! 4. descriptors are polled if no M has polled for a time slice, or for a round while a P is
 //!    idle: a goroutine found then makes the runtime eager, too. In a pinned runtime sysmon also
 //!    polls for an M whose goroutine has run for a time slice;
@@ -176,6 +177,14 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
         if has_queued && scheduler::may_skip_wakes(shared) {
             // If a P is idle: the spawner may have woken no M.
             wake::wake_one_noted(shared);
+        }
+        if shared.idle.processors_count() != 0
+            && !shared.is_test()
+            && !shared.poller.is_taken()
+            && shared.is_due(shared.first_timer_ns())
+        {
+            // A running P's own M fires them at its next pick, which may be far away.
+            wake::wake_one(shared);
         }
         drop(admission);
         late_found |= poll_runtime_netpoll(shared);

@@ -59,12 +59,13 @@ fn name_of(m: &Machine) -> String {
 }
 
 /// Starts the Ms of a new runtime: one for each P, but at most one for each CPU, and for half of
-/// the threads that the runtime may have. Waits until they rest, for [`MOST_START`] at most. An M
+/// the threads that the runtime may have. Waits until they sleep, for [`MOST_START`] at most. An M
 /// that is started by one that computes mostly gets that one's CPU, and shares it for milliseconds:
 /// SPEED.md, "The second P". If the kernel refuses a thread, it is started when it is needed.
 pub(crate) fn start_machines(shared: &'static Shared) {
     let most = affinity::cpus().len().min(shared.threads.max_hogs());
-    for _ in 0..shared.procs().min(most) {
+    // The first one is there: `resize_to` has woken it.
+    for _ in shared.threads.machines_count()..shared.procs().min(most) {
         let m = add_machine(shared);
         shared.threads.begin(ThreadKind::Machine);
         let body = thread_body(shared, ThreadKind::Machine, move || {
@@ -83,9 +84,10 @@ pub(crate) fn start_machines(shared: &'static Shared) {
         }
     }
     let begin = Instant::now();
-    // Not a spin: the threads need this thread's CPU.
-    while (shared.idle.processors_count() as usize) < shared.procs() && begin.elapsed() < MOST_START
-    {
+    // An idle P is not enough: its M may be between S1 and S4, where nobody can wake it.
+    let sleeps = || shared.idle.lock().machines.len() >= shared.threads.machines_count();
+    while !sleeps() && begin.elapsed() < MOST_START {
+        // Not a spin: the threads need this thread's CPU.
         thread::sleep(Duration::from_micros(20));
     }
 }

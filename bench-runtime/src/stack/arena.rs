@@ -267,10 +267,19 @@ impl Arena {
                 slots,
             });
         }
-        let batch = self.take_mappings(batch)?;
+        let mut batch = self.take_mappings(batch)?;
         let first = self.geometry.slot_base(info.region, *next);
-        // SAFETY: slots from `next` up are not in use, and the lock is held.
-        let made = unsafe { self.open(info, first, batch) };
+        let made = loop {
+            // SAFETY: slots from `next` up are not in use, and the lock is held.
+            match unsafe { self.open(info, first, batch) } {
+                // The host may have room for fewer.
+                Err(_) if batch > 1 => {
+                    self.give_back_mappings(batch - batch / 2);
+                    batch /= 2;
+                }
+                made => break made,
+            }
+        };
         let made_count = *made.as_ref().unwrap_or(&0);
         self.give_back_mappings(batch - made_count);
         let new = *next..*next + made?;

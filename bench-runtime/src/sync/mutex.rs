@@ -49,9 +49,8 @@ const HANDED: u32 = 2;
 const STARVING_NS: u64 = 1_000_000;
 
 /// How often `lock` reads the state again before it parks: a critical section is often shorter than
-/// a park and a wake. It pauses twice as often before each next reading, 127 times in all, because
-/// each reading takes the cache line from the holder. Go pauses 120 times.
-const SPINS: u32 = 7;
+/// a park and a wake.
+const SPINS: u32 = 30;
 
 /// Mutual exclusion for goroutines and threads.
 ///
@@ -194,8 +193,8 @@ impl<T: ?Sized> Mutex<T> {
                 continue;
             }
             if spins < SPINS && state & (STARVING | QUEUED) == 0 {
-                (0..1 << spins).for_each(|_| std::hint::spin_loop());
                 spins += 1;
+                std::hint::spin_loop();
                 continue;
             }
             let begin = *since.get_or_insert_with(sched::now_ns);

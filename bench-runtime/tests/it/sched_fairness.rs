@@ -114,6 +114,28 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
     assert!(runtime.metrics().retakes_count > before);
 }
 
+/// Ms never end, so without a bound the goroutines would take all threads, and end the process.
+#[test]
+fn goroutines_spawned_as_cpu_bound_take_half_of_the_threads_at_most() {
+    const THREADS: usize = 8;
+    let setting = Setting {
+        procs: 2,
+        migrating: false,
+    };
+    let runtime = setting.builder().max_threads(THREADS).start().unwrap();
+    let sum: u64 = runtime.run(|| {
+        let spawn = |n: u64| {
+            let compute = move || (0..2_000_000u64).fold(n, |sum, k| std::hint::black_box(sum ^ k));
+            GoBuilder::new().cpu_bound(true).go(compute).unwrap()
+        };
+        let all: Vec<_> = (0..20).map(spawn).collect();
+        all.into_iter().map(|one| one.join().unwrap()).sum()
+    });
+    assert_ne!(sum, 0);
+    assert!(runtime.metrics().threads_count <= THREADS);
+    assert_eq!(runtime.run(|| blocking(|| 7)), 7);
+}
+
 /// The P of a further hog is not retaken, so half of the threads remain for other goroutines.
 #[test]
 fn hogs_beyond_half_of_the_threads_keep_their_processor() {
