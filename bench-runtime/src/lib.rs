@@ -72,9 +72,9 @@
 //! | how late a sleeper wakes beside goroutines that compute for 200 ms | up to 199 ms if they share its thread; 10 ms if they are [`GoBuilder::cpu_bound`], or if a goroutine that was started at the same place in the program has already computed for long | 11 to 13 ms |
 //! | two goroutines that started on two threads | stay there: 0.4 µs a round trip, 24 µs if the threads sleep in between | mostly continue on one thread |
 //! | a pool of two workers that compute for 30 µs a job, two CPUs | 2.0 of tokio's time, as both mostly start on one thread | 1.1 |
-//! | channel round trip, two CPUs | 0.23 to 0.34 of Go's time | 0.20 to 0.26 |
-//! | spawn one goroutine and join it | 0.12 of Go's time | 0.09 |
-//! | skynet, a million goroutines | 0.20 of Go's time | 0.11 |
+//! | channel round trip, two CPUs | 0.30 of Go's time | 0.29 |
+//! | spawn one goroutine and join it | 0.16 of Go's time | 0.14 |
+//! | skynet, a million goroutines | 0.14 of Go's time | 0.09 |
 //! | ping-pong over two pipes | 0.89 of the time of tokio's one-thread runtime | 1.11 |
 //!
 //! The figures are of a virtual machine with two CPUs; `SPEED.md` has each of them and its command.

@@ -86,8 +86,8 @@
 //! | sysmon moves a goroutine that stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | 25 µs late at the median instead of 579; tokio's issues 8065 and 4941 |
 //! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of the time | `sysmon` | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
 //! | hogs have half of the threads at most | `crate::threads::count`, `sysmon` | `hogs_beyond_half_of_the_threads_keep_their_processor` |
-//! | pinned: a goroutine that spawns wakes no M if the last four that were woken had little to do | `idle` | two Ps: to spawn one and wait takes 49 ns instead of 117 |
-//! | a P goes on with the newest of its overflow, other Ms take the oldest | `overflow` | skynet of a million on two Ps takes 223 ms of CPU time instead of 549; `oldest_of_the_overflow_run_while_newer_ones_and_the_global_queue_never_end` |
+//! | pinned: a goroutine that spawns wakes no M if the last four that were woken had little to do | `idle` | two Ps: to spawn one and wait takes 49 ns instead of 129 |
+//! | a P goes on with the newest of its overflow, other Ms take the oldest | `overflow` | skynet of a million on two Ps takes 116 ns a goroutine instead of 287; `oldest_of_the_overflow_run_while_newer_ones_and_the_global_queue_never_end` |
 //! | half as many Ms spin as Ps are busy; one wake at a time | `find_runnable`, `wake` | Go's |
 //! | one goroutine found by a poll wakes no M, unless only that M may run it | `poll` | 13 µs of CPU time a request instead of 39 |
 //! | nearer Ps are stolen from first | `steal`, `sys::topology` | `visit_goes_to_the_same_cache_then_the_same_socket_then_beyond` |

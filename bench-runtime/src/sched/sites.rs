@@ -9,7 +9,7 @@
 //! goroutine that was spawned as CPU-bound needs no credit.
 //!
 //! **Handlers** serve a connection. Goroutines that exchange messages are better off on one M,
-//! because a message to another M costs ten times as much. But a server's goroutines wait as soon as
+//! because a message to another M costs five times as much. But a server's goroutines wait as soon as
 //! they have started. So the M that accepts the connections would start all of them, and their
 //! requests would share one CPU. So the site of a goroutine is learned when it waits for an accepted
 //! connection for the first time. From then on a goroutine of the site starts on the sleeping M with
