@@ -276,7 +276,7 @@ fn starts_elsewhere_slow(
             && has_emptier_machine(shared, m.started_count() - ended_but_counted);
     }
     let has_room = || {
-        shared.threads.machines_count() < most_machines(shared)
+        shared.threads.machines_count() < most_machines(shared, false)
             || shared.idle.lock().vacant_machine().is_some()
     };
     let has_credit = || {
@@ -286,11 +286,12 @@ fn starts_elsewhere_slow(
     (g.has_flag(FLAG_CPU_BOUND) || has_credit()) && has_room()
 }
 
-/// So many Ms may be made for hogs. Ms never end, and a hog that waits leaves its M idle. Half of
-/// the threads are left for other uses.
-fn most_machines(shared: &Shared) -> usize {
+/// So many Ms may be made for goroutines of this kind. Ms never end, and a hog that waits leaves its
+/// M idle. Half of the threads are left for other uses.
+fn most_machines(shared: &Shared, is_handler: bool) -> usize {
     let procs = shared.procs();
-    (2 * procs + 6).min(shared.threads.max_hogs().max(procs))
+    let most = if is_handler { procs } else { 2 * procs + 6 };
+    most.min(shared.threads.max_hogs())
 }
 
 /// True if it serves a connection. If it was spawned as CPU-bound too, it gets an M of its own.
@@ -302,7 +303,7 @@ fn is_handler(shared: &Shared, g: &Goroutine) -> bool {
 /// True if a sleeping M, or one that may be made, has two goroutines fewer than `count`.
 fn has_emptier_machine(shared: &Shared, count: usize) -> bool {
     let lists = shared.idle.lock();
-    let least = match shared.threads.machines_count() < shared.procs() {
+    let least = match shared.threads.machines_count() < most_machines(shared, true) {
         true => Some(0),
         false => (lists.emptiest_machine()).map(|at| lists.machines[at].started_count()),
     };
@@ -321,11 +322,7 @@ pub(super) fn start_elsewhere(m: ThisM, p: ThisP, g: &'static Goroutine) {
         return;
     }
     let is_handler = is_handler(shared, g);
-    let most = match is_handler {
-        true => shared.procs(),
-        false => most_machines(shared),
-    };
-    let may_make_one = shared.threads.machines_count() < most;
+    let may_make_one = shared.threads.machines_count() < most_machines(shared, is_handler);
     let emptiest = || {
         lists
             .emptiest_machine()

@@ -182,6 +182,8 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             && !shared.is_test()
             && !shared.poller.is_taken()
             && shared.is_due(shared.first_timer_ns())
+            // A thread is not worth it: the P is retaken after its time slice.
+            && !shared.idle.lock().machines.is_empty()
         {
             // A running P's own M fires them at its next pick, which may be far away.
             wake::wake_one(shared);

@@ -61,8 +61,13 @@ fn name_of(m: &Machine) -> String {
 /// Starts the Ms of a new runtime: one for each P, but at most one for each CPU, and for half of
 /// the threads that the runtime may have. Waits until they sleep, for [`MOST_START`] at most. An M
 /// that is started by one that computes mostly gets that one's CPU, and shares it for milliseconds:
-/// SPEED.md, "The second P". If the kernel refuses a thread, it is started when it is needed.
+/// SPEED.md, "The second P". If the kernel refuses a thread, one is started when it is needed; if it
+/// is refused again, the process ends.
 pub(crate) fn start_machines(shared: &'static Shared) {
+    if threads::is_bound() || !has_room_to_start() {
+        // The threads would inherit what a goroutine has changed, or this stack is too small.
+        return;
+    }
     let most = affinity::cpus().len().min(shared.threads.max_hogs());
     // The first one is there: `resize_to` has woken it.
     for _ in shared.threads.machines_count()..shared.procs().min(most) {
@@ -72,9 +77,8 @@ pub(crate) fn start_machines(shared: &'static Shared) {
             (shared.entries.machine)(m)
         });
         if threads::start(&name_of(m), THREAD_STACK, body).is_err() {
+            // The M without a thread stays: nothing wakes it.
             shared.threads.end(ThreadKind::Machine);
-            let mut machines = shared.machines.lock();
-            machines.pop_if(|last| ptr::eq(*last, m));
             break;
         }
         let mut lists = shared.idle.lock();

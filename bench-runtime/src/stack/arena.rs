@@ -272,10 +272,11 @@ impl Arena {
         let made = loop {
             // SAFETY: slots from `next` up are not in use, and the lock is held.
             match unsafe { self.open(info, first, batch) } {
-                // The host may have room for fewer.
+                // The host may have room for fewer. Few tries, because each reads the mappings.
                 Err(_) if batch > 1 => {
-                    self.give_back_mappings(batch - batch / 2);
-                    batch /= 2;
+                    let fewer = (BATCH_BYTES / slot).clamp(1, batch - 1);
+                    self.give_back_mappings(batch - fewer);
+                    batch = fewer;
                 }
                 made => break made,
             }

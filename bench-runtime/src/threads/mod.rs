@@ -150,7 +150,7 @@ thread_local! {
 // goroutine's stack.
 
 #[inline(never)]
-fn is_bound() -> bool {
+pub(crate) fn is_bound() -> bool {
     IS_BOUND.get()
 }
 

@@ -114,25 +114,35 @@ fn retakes_are_counted_when_a_hog_loses_its_processor() {
     assert!(runtime.metrics().retakes_count > before);
 }
 
-/// Ms never end, so without a bound the goroutines would take all threads, and end the process.
+/// Ms never end, and each of these goroutines waits on an M of its own. Without a bound they would
+/// take all threads, and end the process.
 #[test]
 fn goroutines_spawned_as_cpu_bound_take_half_of_the_threads_at_most() {
-    const THREADS: usize = 8;
+    const THREADS: usize = 12;
     let setting = Setting {
-        procs: 2,
+        procs: 4,
         migrating: false,
     };
     let runtime = setting.builder().max_threads(THREADS).start().unwrap();
-    let sum: u64 = runtime.run(|| {
-        let spawn = |n: u64| {
-            let compute = move || (0..2_000_000u64).fold(n, |sum, k| std::hint::black_box(sum ^ k));
-            GoBuilder::new().cpu_bound(true).go(compute).unwrap()
+    runtime.run(|| {
+        let (started, starts) = chan(0);
+        let (end, ends) = chan::<()>(0);
+        let spawn = |_| {
+            let (started, ends) = (started.clone(), ends.clone());
+            let wait = move || {
+                started.send(()).unwrap();
+                assert_eq!(ends.recv(), None);
+            };
+            GoBuilder::new().cpu_bound(true).go(wait).unwrap()
         };
         let all: Vec<_> = (0..20).map(spawn).collect();
-        all.into_iter().map(|one| one.join().unwrap()).sum()
+        (0..20).for_each(|_| assert_eq!(starts.recv(), Some(())));
+        drop(end);
+        all.into_iter().for_each(|one| one.join().unwrap());
     });
-    assert_ne!(sum, 0);
-    assert!(runtime.metrics().threads_count <= THREADS);
+    let count = runtime.metrics().threads_count;
+    // A P is retaken from a thread that the host delays, and may need another one.
+    assert!(count <= THREADS / 2 + 3, "{count} threads");
     assert_eq!(runtime.run(|| blocking(|| 7)), 7);
 }
 
