@@ -668,8 +668,8 @@ impl Builder {
         self
     }
 
-    /// Starts the runtime, with a thread for each P, at most one for each CPU. Further threads start
-    /// as they are needed. Blocks the thread until they sleep, for 1 ms at most.
+    /// Starts the runtime, with a thread for each P, but at most one for each CPU, and waits until
+    /// these threads sleep, for 1 ms at most. Further threads start as they are needed.
     ///
     /// # Safety
     ///

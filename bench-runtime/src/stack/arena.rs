@@ -38,8 +38,8 @@ const FIRST_DEEP: usize = CHUNK >> GROUP_SHIFT;
 /// The most bytes of a batch while few slots are open: every two MiB that hold a guard cost a page
 /// of page table.
 const BATCH_BYTES: usize = 64 << 20;
-/// A larger batch opens at most this share of the open slots. A batch takes three system calls, and
-/// other threads that need a slot wait meanwhile.
+/// A larger batch opens at most one slot for so many open ones. A batch takes three system calls,
+/// and other threads that need a slot wait meanwhile.
 const BATCH_SHARE: usize = 8;
 /// The bytes of a chunk. Ten million shallow stacks take 40,000 chunks, and so as many mappings.
 pub(super) const CHUNK: usize = 64 << 20;
@@ -274,7 +274,8 @@ impl Arena {
             match unsafe { self.open(info, first, batch) } {
                 // The host may have room for fewer. Few tries, because each reads the mappings.
                 Err(_) if batch > 1 => {
-                    let fewer = (BATCH_BYTES / slot).clamp(1, batch - 1);
+                    let small = (BATCH_BYTES / slot).max(1);
+                    let fewer = if batch > small { small } else { 1 };
                     self.give_back_mappings(batch - fewer);
                     batch = fewer;
                 }
