@@ -16,6 +16,7 @@ use crate::sched::machine::Machine;
 use crate::sched::settings::SchedulerKind;
 use crate::sched::shared::Shared;
 use crate::sched::sysmon::{Round, Watch};
+use crate::sys::thread::State;
 
 /// The time between two checks. Chosen, not measured.
 const CHECK_NS: u64 = 100_000_000;
@@ -102,7 +103,7 @@ impl History {
             return (computes && !self.is_warned).then_some(Hold::Computes);
         }
         let is_due = !self.is_warned && now_ns - self.idle_since_ns >= LONG_NS;
-        (is_due && shared.settings.reads_files && m.is_asleep()).then_some(Hold::Blocks)
+        (is_due && shared.thread_state_of(m) == State::Asleep).then_some(Hold::Blocks)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::goroutine::{Goroutine, List};
 use crate::netpoll::Netpoll;
 use crate::stack::fiber::G0;
 use crate::sys::clock::{self, CpuClock};
-use crate::sys::thread::{self, ThreadId};
+use crate::sys::thread::{self, State, ThreadId};
 use crate::threads::spin::AdaptiveSpin;
 use crate::util::atomic_ref::AtomicRef;
 use crate::util::lock::Lock;
@@ -172,9 +172,9 @@ impl Machine {
         &self.own
     }
 
-    /// True if the kernel says that its thread sleeps; false if that is not known.
-    pub(crate) fn is_asleep(&self) -> bool {
-        (self.thread_id.get()).is_some_and(|&thread| thread::is_asleep(thread))
+    /// What the kernel says of its thread. Reads a file.
+    pub(crate) fn thread_state(&self) -> State {
+        (self.thread_id.get()).map_or(State::Unknown, |&id| thread::state_of(id))
     }
 
     pub(crate) fn current_goroutine(&self) -> Option<&'static Goroutine> {

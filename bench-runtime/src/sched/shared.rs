@@ -23,6 +23,7 @@ use crate::netpoll::Netpoll;
 use crate::recorder::event::{Event, Kind};
 use crate::recorder::{Recorder, id_of};
 use crate::stack::Class;
+use crate::sys::thread::State;
 use crate::sys::topology::Topology;
 use crate::sys::{affinity, clock};
 use crate::threads::ThreadEnd;
@@ -225,6 +226,14 @@ impl Shared {
     /// The M that holds this P, or held it just before.
     pub(crate) fn owner_of(&self, p: &Processor) -> Option<&'static Machine> {
         self.machines.lock().get(p.owner()?).copied()
+    }
+
+    /// What the kernel says of the thread of this M.
+    pub(crate) fn thread_state_of(&self, m: &Machine) -> State {
+        match self.settings.reads_files {
+            true => m.thread_state(),
+            false => State::Unknown,
+        }
     }
 
     pub(crate) fn fd_waiters_count(&'static self) -> usize {

@@ -3,7 +3,8 @@
 //! In each round, while any P runs:
 //!
 //! 1. a P that has been in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken.
-//!    Its goroutine is a hog if it used the CPU meanwhile;
+//!    Its goroutine is a hog if it used the CPU meanwhile. If the M's thread waits for a CPU, the P
+//!    is left to it for longer ([`STARVED_NS`]);
 //! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
 //!    runtime becomes eager for a while ([`super::migrating`]). In a pinned runtime an M is woken if
 //!    a goroutine is in a queue while a P is idle ([`super::idle`]);
@@ -28,6 +29,7 @@ use super::{hand_off, ready, scheduler, this_m, wake, wakers};
 use crate::goroutine::{Goroutine, Parkable};
 use crate::recorder::event::Kind;
 use crate::sys::clock;
+use crate::sys::thread::State;
 
 /// A tenth of a time slice: a goroutine waits for a hog for 12 ms at most.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
@@ -48,6 +50,12 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// | median | 25 µs (5 to 32)     | 579 µs (429 to 599) |
 /// | p90    | 72 µs (57 to 960)   | 2.0 ms (2.0 to 3.0) |
 const EAGER_ROUNDS: u32 = 100;
+
+/// For so long at most an M whose thread waits for a CPU keeps its P. Another M would wait too, if
+/// other programs use the CPUs or the quota is used up. And goroutines that start on another M of a
+/// pinned runtime stay there, and the two Ms then share the P: an HTTP service used 15% more CPU
+/// time. Chosen, not measured.
+const STARVED_NS: u64 = 5 * TIME_SLICE_NS;
 
 /// A P, as a round saw it.
 #[derive(Clone, Copy, Debug)]
@@ -160,7 +168,13 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
                 };
-                if retake(shared, p, current.slices, hogged) {
+                let is_starved = || {
+                    !hogged
+                        && now - keep.since_ns < STARVED_NS
+                        && shared.owner_of(p).map(|m| shared.thread_state_of(m))
+                            == Some(State::Runnable)
+                };
+                if !is_starved() && retake(shared, p, current.slices, hogged) {
                     keep.since_ns = now;
                     keep.cpu_ns = None;
                     hog_found |= hogged;
@@ -245,7 +259,7 @@ fn retake(shared: &'static Shared, p: &'static Processor, slices: u64, hogged: b
         return false;
     };
     if shared.retaken_count.get() as usize >= shared.threads.max_hogs()
-        && !(shared.settings.reads_files && m.is_asleep())
+        && shared.thread_state_of(m) != State::Asleep
     {
         // Too many threads have lost their P, so this one keeps it, unless it sleeps: then it may
         // wait for a goroutine that needs the P.

@@ -13,17 +13,29 @@ impl ThreadId {
     }
 }
 
-/// True if the thread sleeps, and does not wait for a CPU. False if the kernel does not say.
-pub(crate) fn is_asleep(thread: ThreadId) -> bool {
+/// What the kernel says of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs, or waits for a CPU.
+    Runnable,
+    Asleep,
+    Unknown,
+}
+
+/// Reads a file.
+pub(crate) fn state_of(thread: ThreadId) -> State {
     let stat = fs::read(format!("/proc/self/task/{}/stat", thread.0)).unwrap_or_default();
-    is_asleep_by(&stat)
+    state_by(&stat)
 }
 
 /// The state is the word after the name, which is in parentheses and may contain any character.
-fn is_asleep_by(stat: &[u8]) -> bool {
+fn state_by(stat: &[u8]) -> State {
     let name_ends = stat.iter().rposition(|&byte| byte == b')');
-    let state = name_ends.and_then(|at| stat.get(at + 2));
-    matches!(state, Some(b'S' | b'D'))
+    match name_ends.and_then(|at| stat.get(at + 2)) {
+        Some(b'R') => State::Runnable,
+        Some(b'S' | b'D') => State::Asleep,
+        _ => State::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -32,15 +44,15 @@ mod tests {
 
     #[test]
     fn state_is_found_behind_any_name() {
-        assert!(is_asleep_by(b"7 (m3) S 1 7"));
-        assert!(is_asleep_by(b"7 (a) R (b) D 1 7"));
-        assert!(!is_asleep_by(b"7 (m3) R 1 7"));
-        assert!(!is_asleep_by(b"7 (S"));
-        assert!(!is_asleep_by(b""));
+        assert_eq!(state_by(b"7 (m3) S 1 7"), State::Asleep);
+        assert_eq!(state_by(b"7 (a) R (b) D 1 7"), State::Asleep);
+        assert_eq!(state_by(b"7 (m3) R 1 7"), State::Runnable);
+        assert_eq!(state_by(b"7 (S"), State::Unknown);
+        assert_eq!(state_by(b""), State::Unknown);
     }
 
     #[test]
-    fn calling_thread_is_awake() {
-        assert!(!is_asleep(ThreadId::of_this_thread()));
+    fn calling_thread_is_runnable() {
+        assert_eq!(state_of(ThreadId::of_this_thread()), State::Runnable);
     }
 }
