@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::goroutine::{Parkable, WaitReason, Waiter};
-use crate::net::wait::{NEVER, ThreadWait, Waits};
+use crate::net::wait::{Before, NEVER, ThreadWait, Waits};
 use crate::net::{closed_error, outside};
 use crate::netpoll::slot::Registered;
 use crate::netpoll::{Netpoll, PollDesc, Side};
@@ -81,12 +81,12 @@ impl<'a> Attempt<'a> {
     #[inline]
     pub(super) fn begin(waits: &'a Waits, side: Side, limit_ns: u64) -> Self {
         // Acquire: pairs with the Release in `watched_by`.
-        let first = waits.first.load(Ordering::Acquire);
+        let recent = waits.recent.load(Ordering::Acquire);
         Self {
             waits,
             side,
             // SAFETY: null, or a `PollDesc`, which is never freed.
-            desc: unsafe { first.as_ref() },
+            desc: unsafe { recent.as_ref() },
             tick: 0,
             limit_ns,
             waited: false,
@@ -189,13 +189,14 @@ impl<'a> Attempt<'a> {
         let desc = match self.desc {
             Some(desc) if netpoll.watches(desc) => desc,
             _ => {
-                let (desc, is_new) = self.waits.watched_by(netpoll, fd)?;
+                let (desc, before) = self.waits.watched_by(netpoll, fd, self.side)?;
                 self.desc = Some(desc);
-                self.tick = 0;
-                if !is_new {
-                    return Ok(None);
-                }
-                if self.waits.is_accepted {
+                self.tick = match before {
+                    Before::Unknown => 0,
+                    Before::Watched => return Ok(None),
+                    Before::Left { tick } => tick,
+                };
+                if before == Before::Unknown && self.waits.is_accepted {
                     sched::scheduler::learn_connection();
                 }
                 desc

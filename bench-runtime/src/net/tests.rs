@@ -111,6 +111,36 @@ fn echo_over_one_poller_loses_no_byte() {
 }
 
 #[test]
+fn goroutines_of_two_pollers_that_read_and_write_at_once_lose_no_byte() {
+    const LEN: usize = 4 << 20;
+    let [one, two] = [(); 2].map(|()| Runtime::new());
+    let (near, far) = tcp_pair();
+    let near = Arc::new(near);
+    let echo = thread::spawn(move || io::copy(&mut &far, &mut &far).unwrap());
+    let writing = {
+        let near = near.clone();
+        one.go(move || {
+            for _ in 0..LEN / 4096 {
+                (&*near).write_all(&[7; 4096]).unwrap();
+            }
+        })
+    };
+    let reading = two.go(move || {
+        let mut left = LEN;
+        let mut block = [0; 4096];
+        while left > 0 {
+            let size = (&*near).read(&mut block).unwrap();
+            assert!(size > 0 && block[..size].iter().all(|&byte| byte == 7));
+            left -= size;
+        }
+        near.shutdown(std::net::Shutdown::Both).unwrap();
+    });
+    writing.join().unwrap();
+    reading.join().unwrap();
+    assert_eq!(echo.join().unwrap(), LEN as u64);
+}
+
+#[test]
 fn stream_larger_than_the_buffers_arrives_whole() {
     const LEN: usize = 8 << 20;
     let rt = Runtime::new();
@@ -322,7 +352,7 @@ fn close_races_with_reads_and_always_ends_them() {
 }
 
 #[test]
-fn socket_used_from_two_runtimes_is_watched_by_both() {
+fn socket_used_from_two_runtimes_is_watched_where_a_goroutine_waits() {
     let (one, two) = (Runtime::new(), Runtime::new());
     let (near, far) = tcp_pair();
     let (near, far) = (Arc::new(near), Arc::new(far));

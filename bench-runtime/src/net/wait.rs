@@ -48,8 +48,9 @@ pub(super) struct Waits {
     pub(super) closed: AtomicBool,
     /// The descriptor is a connection that a listener has accepted.
     pub(super) is_accepted: bool,
-    /// The `PollDesc` of the first registration, for readers without the lock.
-    pub(super) first: AtomicPtr<PollDesc>,
+    /// The `PollDesc` of one of the registrations, mostly the one that watches the reading side, for
+    /// readers without the lock.
+    pub(super) recent: AtomicPtr<PollDesc>,
     registrations: Lock<Vec<Registration>>,
     read: SideState,
     write: SideState,
@@ -106,7 +107,7 @@ impl Waits {
         Self {
             closed: AtomicBool::new(false),
             is_accepted,
-            first: AtomicPtr::new(ptr::null_mut()),
+            recent: AtomicPtr::new(ptr::null_mut()),
             registrations: Lock::new(Vec::new()),
             read: SideState::new(),
             write: SideState::new(),
@@ -234,27 +235,52 @@ impl Waits {
         }
     }
 
-    /// This poller's `PollDesc` of the descriptor, and true if this call has made it.
+    /// This poller's `PollDesc` of the descriptor, which from now on watches this side, and how it
+    /// did before. Other pollers leave the side to it, unless a goroutine waits for it there.
     pub(super) fn watched_by(
         &self,
         netpoll: &Netpoll,
         fd: BorrowedFd<'_>,
-    ) -> io::Result<(&'static PollDesc, bool)> {
+        side: Side,
+    ) -> io::Result<(&'static PollDesc, Before)> {
         let mut registrations = self.registrations.lock();
-        if let Some(known) = registrations.iter().find(|r| netpoll.watches(r.desc())) {
-            return Ok((known.desc(), false));
+        let known = registrations.iter().find(|r| netpoll.watches(r.desc()));
+        let (desc, before) = match known.map(Registration::desc) {
+            Some(desc) if desc.watches_side(side) => (desc, Before::Watched),
+            Some(desc) => {
+                // Before the watch begins: an edge that comes then has a later tick.
+                let tick = desc.slot(side).tick();
+                desc.watch_side(side);
+                (desc, Before::Left { tick })
+            }
+            None if self.is_closed() => return Err(closed_error()),
+            None => {
+                let made = netpoll.open(fd.as_raw_fd())?;
+                let desc = made.desc();
+                registrations.push(made);
+                (desc, Before::Unknown)
+            }
+        };
+        if before != Before::Watched {
+            let others = registrations.iter().filter(|r| !ptr::eq(r.desc(), desc));
+            others.for_each(|r| r.desc().leave_side(side));
         }
-        if self.is_closed() {
-            return Err(closed_error());
-        }
-        let registration = netpoll.open(fd.as_raw_fd())?;
-        let desc = registration.desc();
-        if registrations.is_empty() {
+        if side == Side::Read || registrations.len() == 1 {
             // Release: pairs with the Acquire in `Attempt::begin`.
-            self.first
+            self.recent
                 .store(ptr::from_ref(desc).cast_mut(), Ordering::Release);
         }
-        registrations.push(registration);
-        Ok((desc, true))
+        Ok((desc, before))
     }
+}
+
+/// How a poller watched a side of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Unknown,
+    Watched,
+    /// It left the side to another poller, and had this tick.
+    Left {
+        tick: u64,
+    },
 }

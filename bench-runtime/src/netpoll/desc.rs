@@ -3,6 +3,28 @@
 //! The kernel may report an event of a descriptor that was closed meanwhile. The generation in
 //! the event's token is then out of date, and the event is dropped. A close and an open right
 //! after that check give the new descriptor one edge too many, which only causes a useless try.
+//!
+//! # Sides
+//!
+//! In a pinned runtime a descriptor that goroutines of several Ms use has a `PollDesc` for the
+//! poller of each. If all of these reported its data, each message would wake all of these Ms. So a
+//! side (reading, or writing) is mostly watched by the poller of the M whose goroutine waited there
+//! last. [`net::wait`](crate::net) moves it: it calls [`PollDesc::watch_side`] here, and
+//! [`PollDesc::leave_side`] elsewhere, where no goroutine waits for that side.
+//!
+//! | bit of `sides` | `waiter` of the slot | the poller reports the side   |
+//! |----------------|----------------------|-------------------------------|
+//! | set            | any                  | yes, or from the next call of `epoll_ctl` on |
+//! | clear          | none                 | no, or not from the next call on |
+//! | clear          | some                 | its goroutine is about to set the bit, or the thread that has cleared it is |
+//!
+//! A goroutine that waits registers in the slot, then reads the bit. A thread that leaves the side
+//! clears the bit, then looks into the slot ([`Slot::is_free`]). Both access the slot by a
+//! read-modify-write. So either the goroutine finds the bit clear, and watches the side again; or
+//! that thread finds the goroutine, and sets the bit again. The kernel reports what came meanwhile,
+//! because each change of a watch reports the conditions that are true.
+//!
+//! Its model is `tests/loom/netpoll/sides_model.rs`.
 
 use std::os::fd::RawFd;
 
@@ -10,7 +32,8 @@ use super::level::{Advice, Level};
 use super::slot::Slot;
 use super::watch::{Side, Watch};
 use crate::goroutine::Parkable;
-use crate::shim::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::shim::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use crate::sys::poller::Interest;
 
 #[derive(Debug)]
 #[repr(align(64))]
@@ -22,9 +45,17 @@ pub(crate) struct PollDesc {
     index: u32,
     /// Set by an event that no later edge repeats; after it `is_drained` is false.
     lasting: AtomicBool,
+    /// See *Sides*. Changed under the lock of `level`.
+    sides: AtomicU8,
     level: Level,
     /// Valid while the descriptor is open.
     watch: AtomicPtr<Watch>,
+}
+
+const ALL_SIDES: u8 = 0b11;
+
+fn bit_of(side: Side) -> u8 {
+    1 << side as u8
 }
 
 impl PollDesc {
@@ -35,6 +66,7 @@ impl PollDesc {
             generation: AtomicU32::new(0),
             index,
             lasting: AtomicBool::new(false),
+            sides: AtomicU8::new(ALL_SIDES),
             level: Level::new(),
             watch: AtomicPtr::new(std::ptr::null_mut()),
         }
@@ -46,6 +78,7 @@ impl PollDesc {
         self.read.reset();
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
+        self.sides.store(ALL_SIDES, Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
         // After the store of `watch`, because a thread that finds `fd` in `level` uses `watch`.
         self.level.open(fd);
@@ -79,7 +112,63 @@ impl PollDesc {
     pub(crate) fn is_drained(&self, tick: u64) -> bool {
         // Relaxed: `lasting` was set before the tick moved, and the caller
         // read the tick with Acquire.
-        self.read.is_drained(tick) && !self.lasting.load(Ordering::Relaxed)
+        self.read.is_drained(tick)
+            && !self.lasting.load(Ordering::Relaxed)
+            && self.watches_side(Side::Read)
+    }
+
+    /// False if only other pollers report this side.
+    #[inline]
+    pub(crate) fn watches_side(&self, side: Side) -> bool {
+        // Relaxed: `Slot::register`, called before, orders it. Without that call it is a hint.
+        self.sides.load(Ordering::Relaxed) & bit_of(side) != 0
+    }
+
+    /// Reports this side again. A condition that is already true counts as an edge.
+    #[cold]
+    pub(crate) fn watch_side(&self, side: Side) {
+        self.level.while_by_edge(|fd| {
+            // Relaxed: the edge that follows increments the tick, and a thread that reads that tick
+            // sees this store.
+            let before = self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
+            if before & bit_of(side) == 0 {
+                // This fails if the watch has ended.
+                let _ = self.change(fd, self.edges());
+            }
+        });
+    }
+
+    /// Does not report this side any more, unless a goroutine waits for it here, or the watch is
+    /// level-triggered.
+    #[cold]
+    pub(crate) fn leave_side(&self, side: Side) {
+        self.level.while_by_edge(|fd| {
+            // Relaxed: `is_free` orders it.
+            let before = self.sides.fetch_and(!bit_of(side), Ordering::Relaxed);
+            if before & bit_of(side) == 0 {
+                return;
+            }
+            if self.slot(side).is_free() {
+                // This fails if the watch has ended.
+                let _ = self.change(fd, self.edges());
+            } else {
+                self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
+            }
+        });
+    }
+
+    fn edges(&self) -> Interest {
+        Interest::Edges {
+            read: self.watches_side(Side::Read),
+            write: self.watches_side(Side::Write),
+        }
+    }
+
+    /// Called under the lock of `level`, while it has the descriptor.
+    fn change(&self, fd: RawFd, interest: Interest) -> bool {
+        // SAFETY: `close` removes the descriptor from `level` under its lock before the poller ends.
+        let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
+        watch.poller.change(fd, self.token(), interest).is_ok()
     }
 
     /// Notes a read at this tick that got data, of a descriptor that is never written. `waited`:
@@ -117,11 +206,9 @@ impl PollDesc {
 
     #[cold]
     fn watch_anew(&self, by_level: bool) {
-        self.level.change(by_level, |fd| {
-            // SAFETY: called under the lock of `Level::fd`. `close` clears `fd` under this lock
-            // before the poller ends.
-            let watch = unsafe { &*self.watch.load(Ordering::Acquire) };
-            watch.poller.change(fd, self.token(), by_level).is_ok()
+        self.level.change(by_level, |fd| match by_level {
+            true => self.watches_side(Side::Read) && self.change(fd, Interest::Data),
+            false => self.change(fd, self.edges()),
         });
     }
 

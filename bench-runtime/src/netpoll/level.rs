@@ -147,6 +147,14 @@ impl Level {
         }
     }
 
+    /// Calls `f` with the descriptor, under the lock, unless the watch has ended or is by level.
+    pub(super) fn while_by_edge(&self, f: impl FnOnce(RawFd)) {
+        let fd = self.fd.lock();
+        if *fd != NONE && !self.on.load(Ordering::Relaxed) {
+            f(*fd);
+        }
+    }
+
     fn back_off(&self) {
         let pause = self.next_pause.load(Ordering::Relaxed);
         self.pause.store(pause, Ordering::Relaxed);

@@ -4,8 +4,8 @@
 //! goroutines whose waits have ended. A descriptor is watched, edge-triggered, from the first time
 //! that an operation on it would block; [`slot`] describes how an edge ends a wait. A pipe may
 //! become level-triggered ([`level`]). In a pinned runtime each M whose goroutines wait for
-//! descriptors has a poller of its own; a socket that two of these Ms use is watched by both
-//! pollers.
+//! descriptors has a poller of its own. If several of these Ms use a socket, it is mostly watched by
+//! the poller of the one that waited last ([`desc`]).
 //!
 //! Rejected: *level-triggered with one shot*, because each wait is a system call.
 
@@ -26,7 +26,7 @@ pub(crate) use watch::{Side, Watch};
 use crate::goroutine::Parkable;
 use crate::shim::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::event_fd::EventFd;
-use crate::sys::poller::{Events, Poller};
+use crate::sys::poller::{Events, Interest, Poller};
 use crate::util::lock::Lock;
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Netpoll {
         }
         let poller = Poller::new()?;
         let wake = EventFd::new()?;
-        poller.add_level(wake.as_raw_fd(), table::INTERRUPT_TOKEN)?;
+        poller.add(wake.as_raw_fd(), table::INTERRUPT_TOKEN, Interest::Data)?;
         Ok(Self {
             watch: Arc::new(Watch {
                 poller,
@@ -78,7 +78,7 @@ impl Netpoll {
     /// ready; `ENOSPC` at the limit `fs.epoll.max_user_watches`.
     pub(crate) fn open(&self, fd: RawFd) -> io::Result<Registration> {
         let desc = table::open(&self.watch, fd);
-        if let Err(e) = self.watch.poller.add(fd, desc.token()) {
+        if let Err(e) = self.watch.poller.add(fd, desc.token(), Interest::ALL_EDGES) {
             table::close(desc);
             return Err(e);
         }
@@ -108,6 +108,8 @@ impl Netpoll {
         let registered = desc.slot(side).register(who, seen);
         if registered != slot::Registered::Waiting {
             self.watch.stopped_waiting(1);
+        } else if !desc.watches_side(side) {
+            desc.watch_side(side);
         }
         registered
     }
@@ -341,6 +343,60 @@ mod tests {
         writer.write_all(b"x").unwrap();
         netpoll.poll(SOON, &mut ready);
         assert_eq!(ready, [me]);
+    }
+
+    #[test]
+    fn side_that_is_left_has_no_edge_until_it_is_watched_again() {
+        let (near, mut far) = pair();
+        let [first, second] = [(); 2].map(|()| Netpoll::new().unwrap());
+        let registrations = [&first, &second].map(|n| n.open(near.as_raw_fd()).unwrap());
+        let [left, kept] = registrations.each_ref().map(Registration::desc);
+        let me = sched::park::current();
+        let mut ready = Vec::new();
+        // The socket is writable.
+        first.poll(NOW, &mut ready);
+        second.poll(NOW, &mut ready);
+        left.slot(Side::Read)
+            .set_drained(left.slot(Side::Read).tick());
+        left.leave_side(Side::Read);
+        let seen = [left, kept].map(|desc| desc.slot(Side::Read).tick());
+        assert!(!left.is_drained(seen[0]));
+        assert_eq!(
+            second.register(kept, Side::Read, me, seen[1]),
+            Registered::Waiting
+        );
+        far.write_all(b"x").unwrap();
+        first.poll(NOW, &mut ready);
+        assert_eq!(left.slot(Side::Read).tick(), seen[0]);
+        second.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
+        ready.clear();
+        // A wait watches the side again, and the byte is still there.
+        assert_eq!(
+            first.register(left, Side::Read, me, seen[0]),
+            Registered::Waiting
+        );
+        assert!(left.watches_side(Side::Read));
+        first.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
+    }
+
+    #[test]
+    fn side_with_a_waiter_is_not_left_and_the_other_side_is() {
+        let (near, mut far) = pair();
+        let netpoll = Netpoll::new().unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
+        let desc = registration.desc();
+        let me = sched::park::current();
+        netpoll.register(desc, Side::Read, me, 0);
+        desc.leave_side(Side::Read);
+        desc.leave_side(Side::Write);
+        assert!(desc.watches_side(Side::Read) && !desc.watches_side(Side::Write));
+        far.write_all(b"x").unwrap();
+        let mut ready = Vec::new();
+        netpoll.poll(SOON, &mut ready);
+        assert_eq!(ready, [me]);
+        assert_eq!(desc.slot(Side::Write).tick(), 0);
     }
 
     #[test]

@@ -149,6 +149,16 @@ impl Slot {
                 .is_ok()
     }
 
+    /// False if a waiter is in the slot. If it returns true, a waiter that registers later sees the
+    /// caller's earlier writes.
+    pub(crate) fn is_free(&self) -> bool {
+        let null = ptr::null_mut();
+        // A read-modify-write that changes nothing. Release: pairs with the Acquire of `register`.
+        self.waiter
+            .compare_exchange(null, null, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
     /// Notes that an operation that began at tick `seen` drained the stream; if the watch is
     /// level-triggered ([`super::level`]), that it probably did.
     #[inline]

@@ -8,14 +8,33 @@ use crate::sys::{clock, fork};
 /// The most events that one [`Poller::wait`] returns: Go's figure.
 pub(crate) const MAX_EVENTS: usize = 128;
 
-/// The events of a descriptor, registered once.
-const INTEREST: i32 =
-    libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLPRI | libc::EPOLLET;
+/// What is reported of a descriptor, besides EPOLLHUP and EPOLLERR, which always are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// Changes of these sides.
+    Edges { read: bool, write: bool },
+    /// Data, in each poll. Events that no read ends are left out, because each poll would report
+    /// them again.
+    Data,
+}
 
-/// The events of a level-triggered descriptor, which is only read. Each poll reports such an event
-/// again, so events that no read ends are left out. The kernel always reports EPOLLHUP and
-/// EPOLLERR.
-const LEVEL_INTEREST: i32 = libc::EPOLLIN;
+impl Interest {
+    pub(crate) const ALL_EDGES: Self = Self::Edges {
+        read: true,
+        write: true,
+    };
+
+    fn bits(self) -> i32 {
+        let on = |is_on: bool, bits| if is_on { bits } else { 0 };
+        match self {
+            Self::Edges { read, write } => {
+                let read = on(read, libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI);
+                read | on(write, libc::EPOLLOUT) | libc::EPOLLET
+            }
+            Self::Data => libc::EPOLLIN,
+        }
+    }
+}
 
 /// The events that end a wait to read, those that end a wait to write, and those that last.
 const READ_SIDE: i32 =
@@ -102,34 +121,29 @@ impl Poller {
         })
     }
 
-    /// Watches a descriptor for every change, until [`Self::delete`] or until its last duplicate is
-    /// closed. A condition that is already true causes an event.
-    pub(crate) fn add(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, INTEREST, token)
+    /// Watches a descriptor, until [`Self::delete`] or until its last duplicate is closed. A
+    /// condition that is already true causes an event.
+    pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, interest.bits(), token)
     }
 
-    pub(crate) fn add_level(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_ADD, fd, LEVEL_INTEREST, token)
-    }
-
-    /// Changes a watch, to that of [`Self::add_level`] or of [`Self::add`]. A condition that is
-    /// already true causes an event.
-    pub(crate) fn change(&self, fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
-        let interest = if by_level { LEVEL_INTEREST } else { INTEREST };
-        self.control(libc::EPOLL_CTL_MOD, fd, interest, token)
+    /// Changes a watch. A condition that is already true, and that is reported from now on, causes an
+    /// event.
+    pub(crate) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, interest.bits(), token)
     }
 
     pub(crate) fn delete(&self, fd: RawFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
-    fn control(&self, what: i32, fd: RawFd, interest: i32, token: u64) -> io::Result<()> {
+    fn control(&self, what: i32, fd: RawFd, bits: i32, token: u64) -> io::Result<()> {
         if fork::is_child() {
             // The parent has the same instance, and would lose its watch, or get another.
             return Err(io::Error::other("this is the child of a fork"));
         }
         let mut event = libc::epoll_event {
-            events: interest as u32,
+            events: bits as u32,
             u64: token,
         };
         // SAFETY: `event` outlives the call, which only reads it.

@@ -120,6 +120,16 @@ mod fatal {
 mod sys {
     pub(crate) mod poller {
         #[derive(Clone, Copy)]
+        pub(crate) enum Interest {
+            #[allow(dead_code, reason = "a pipe that is read is not written")]
+            Edges {
+                read: bool,
+                write: bool,
+            },
+            Data,
+        }
+
+        #[derive(Clone, Copy)]
         pub(crate) struct Event;
 
         impl Event {

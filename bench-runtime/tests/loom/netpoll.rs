@@ -1,4 +1,5 @@
-//! The netpoller: the product's `PollDesc`s, slots and levels, with a kernel that watches one pipe.
+//! The netpoller: the product's `PollDesc`s, slots and levels, with a kernel that watches one pipe
+//! or stream.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,7 +9,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Condvar, Mutex};
 
 use crate::goroutine::{Head, Parkable};
-use crate::sys::poller::Event;
+use crate::sys::poller::{Event, Interest};
 
 #[path = "../../src/netpoll/desc.rs"]
 #[allow(dead_code, reason = "the models do not use all of it")]
@@ -21,6 +22,10 @@ mod slot;
 
 #[path = "netpoll/level_model.rs"]
 mod level_model;
+#[path = "netpoll/scene.rs"]
+mod scene;
+#[path = "netpoll/sides_model.rs"]
+mod sides_model;
 #[path = "netpoll/slot_model.rs"]
 mod slot_model;
 
@@ -69,12 +74,16 @@ enum Broken {
     EarlyEdge,
     /// A change makes no event if there is data to read, and discards an event that was due.
     SilentChange,
+    /// A waiter does not check whether its side is watched.
+    Unchecked,
 }
 
 #[derive(Default)]
 struct Item {
     messages: usize,
     by_level: bool,
+    /// Messages are not reported.
+    is_left: bool,
     /// In the list that the next poll reads.
     listed: bool,
     /// The descriptor's number belongs to another file.
@@ -100,7 +109,9 @@ impl Kernel {
     fn write(&self, messages: usize) {
         let mut item = self.item.lock().unwrap();
         item.messages += messages;
-        self.list(&mut item);
+        if !item.is_left {
+            self.list(&mut item);
+        }
     }
 
     fn read(&self) -> bool {
@@ -111,10 +122,16 @@ impl Kernel {
     }
 
     /// As `Poller::change`.
-    fn change(&self, _fd: RawFd, token: u64, by_level: bool) -> io::Result<()> {
+    fn change(&self, _fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
+        let by_level = matches!(interest, Interest::Data);
         let mut item = self.item.lock().unwrap();
         assert!(!item.is_another, "changed the watch of another file");
         assert_eq!(item.token, token);
+        item.is_left = matches!(interest, Interest::Edges { read: false, .. });
+        if item.is_left {
+            item.listed = false;
+            return Ok(());
+        }
         match self.broken {
             Broken::EarlyEdge if !by_level => return Ok(()),
             Broken::SilentChange => item.listed = false,

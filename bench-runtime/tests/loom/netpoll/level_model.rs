@@ -1,114 +1,29 @@
 //! A pipe that is level-triggered now and then: its reader gets every message,
 //! and the watch is not changed once the number may belong to another file.
 
-use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::sync::{Arc, Notify};
-use loom::thread::JoinHandle;
+use loom::sync::atomic::Ordering;
 
+use super::Broken;
 use super::desc::PollDesc;
-use super::slot::Registered;
-use super::{Broken, Kernel, Side, Watch, parkable};
-use crate::goroutine::Parkable;
-
-const NUMBER: i32 = 7;
+use super::scene::{Scene, spawn};
 
 /// This many empty reads, each after a read, make a watch level-triggered.
 const TRIALS: usize = 6;
 
-struct Scene {
-    desc: PollDesc,
-    watch: Watch,
-    me: Parkable,
-    readies: AtomicUsize,
-    woken: Notify,
-}
-
-impl Scene {
-    fn new(broken: Broken) -> Arc<Self> {
-        let scene = Arc::new(Self {
-            desc: PollDesc::new(0),
-            watch: Watch {
-                poller: Kernel::new(broken),
-                waiting: AtomicUsize::new(0),
-            },
-            me: parkable(),
-            readies: AtomicUsize::new(0),
-            woken: Notify::new(),
-        });
-        scene.desc.open(&scene.watch, NUMBER);
-        scene.kernel().item.lock().unwrap().token = scene.desc.token();
-        scene
+/// Notes empty reads: as many as make the watch level-triggered, or one fewer.
+fn learn(scene: &Scene, by_level: bool) {
+    for _ in usize::from(!by_level)..TRIALS {
+        scene.desc.note_read(0, true);
+        scene.desc.note_empty_read(0, false);
     }
-
-    fn kernel(&self) -> &Kernel {
-        &self.watch.poller
-    }
-
-    /// Notes empty reads: as many as make the watch level-triggered, or one fewer.
-    fn learn(&self, by_level: bool) {
-        for _ in usize::from(!by_level)..TRIALS {
-            self.desc.note_read(0, true);
-            self.desc.note_empty_read(0, false);
-        }
-        assert_eq!(self.desc.is_watched_by_level(), by_level);
-    }
-
-    /// One message, by the steps of `net::fd` and `net::attempt`.
-    fn read(&self, parks: &mut usize) {
-        let mut waited = false;
-        loop {
-            let tick = self.desc.slot(Side::Read).tick();
-            if waited || !self.desc.is_drained(tick) {
-                if self.kernel().read() {
-                    return self.desc.note_read(tick, waited);
-                }
-                self.desc.note_empty_read(tick, waited);
-            }
-            waited = true;
-            self.watch.waiting.fetch_add(1, Ordering::Relaxed);
-            match self.desc.slot(Side::Read).register(self.me, tick) {
-                Registered::Waiting => {
-                    *parks += 1;
-                    while self.readies.load(Ordering::Acquire) < *parks {
-                        self.woken.wait();
-                    }
-                }
-                _ => self.watch.stopped_waiting(1),
-            }
-        }
-    }
-
-    /// As `Netpoll::poll`, repeatedly.
-    fn poll(&self) {
-        while let Some((token, event)) = self.kernel().poll() {
-            let mut ready = Vec::new();
-            if self.desc.is_current(token) {
-                let taken = self.desc.on_event(event, &mut ready);
-                self.watch.stopped_waiting(taken);
-            }
-            if ready.is_empty() {
-                // Another thread may have changed the watch but not yet `on`.
-                loom::thread::yield_now();
-            }
-            for waiter in ready {
-                assert_eq!(waiter, self.me);
-                self.readies.fetch_add(1, Ordering::AcqRel);
-                self.woken.notify();
-            }
-        }
-    }
-}
-
-fn spawn(scene: &Arc<Scene>, f: impl FnOnce(&Scene) + Send + 'static) -> JoinHandle<()> {
-    let scene = scene.clone();
-    loom::thread::spawn(move || f(&scene))
+    assert_eq!(scene.desc.is_watched_by_level(), by_level);
 }
 
 /// `present` messages are in the pipe at the start, and `later` messages arrive.
 fn read_all(broken: Broken, by_level: bool, pollers: usize, present: usize, later: usize) {
     crate::bounded(2, move || {
         let scene = Scene::new(broken);
-        scene.learn(by_level);
+        learn(&scene, by_level);
         if present > 0 {
             scene.kernel().write(present);
         }
@@ -162,7 +77,7 @@ fn canary_change_that_is_no_event() {
 fn end_against_event(close: impl Fn(&PollDesc) + Sync + Send + 'static) {
     loom::model(move || {
         let scene = Scene::new(Broken::Nothing);
-        scene.learn(true);
+        learn(&scene, true);
         scene.kernel().write(1);
         let poller = spawn(&scene, Scene::poll);
         // The watch is deleted, which ends the polls.
