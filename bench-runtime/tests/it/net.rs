@@ -13,12 +13,59 @@ use bench_runtime::net::{
     UnixStream, is_closed_error, pipe,
 };
 
+use bench_runtime::sync::{Mutex, Semaphore};
+
 use crate::support::everywhere;
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (near, listener.accept().unwrap().0)
+}
+
+#[test]
+fn connections_of_a_pool_lose_no_answer_whoever_takes_them() {
+    everywhere(|way| {
+        const CONNECTIONS: usize = 3;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = way.go(move || {
+            let echoes: Vec<_> = (listener.incoming().take(CONNECTIONS))
+                .map(|stream| {
+                    let stream = stream.unwrap();
+                    way.go(move || io::copy(&mut &stream, &mut &stream).unwrap())
+                })
+                .collect();
+            echoes.into_iter().map(|e| e.join()).sum::<u64>()
+        });
+        let pool: Vec<_> = (0..CONNECTIONS)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let pool = Arc::new(Mutex::new(pool));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let (users, rounds) = (way.count(4, 12), way.count(20, 300));
+        let users: Vec<_> = (0..users)
+            .map(|user| {
+                let (pool, permits) = (pool.clone(), permits.clone());
+                way.go(move || {
+                    for round in 0..rounds {
+                        let _permit = permits.acquire(1);
+                        let stream = pool.lock().pop().unwrap();
+                        let message = (user * 1_000 + round).to_le_bytes();
+                        (&stream).write_all(&message).unwrap();
+                        let mut answer = [0; 8];
+                        (&stream).read_exact(&mut answer).unwrap();
+                        assert_eq!(answer, message);
+                        pool.lock().push(stream);
+                    }
+                })
+            })
+            .collect();
+        let asked = (users.len() * rounds * 8) as u64;
+        users.into_iter().for_each(|u| u.join());
+        pool.lock().clear();
+        assert_eq!(server.join(), asked);
+    });
 }
 
 #[test]
