@@ -178,8 +178,8 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// `None` if the operation must be tried again first, because the tick was not read before the
-    /// try.
+    /// `None` if the operation must be tried again first, because its tick was not read before the
+    /// try, and no watch has begun since, which would report what the try missed.
     #[inline]
     fn poll_desc(
         &mut self,

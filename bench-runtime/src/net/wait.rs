@@ -235,8 +235,8 @@ impl Waits {
         }
     }
 
-    /// This poller's `PollDesc` of the descriptor, which from now on watches this side, and how it
-    /// did before. Other pollers leave the side to it, unless a goroutine waits for it there.
+    /// This poller's `PollDesc` of the descriptor, which watches this side from now on, and how it did
+    /// before. The other pollers leave the side, unless a goroutine waits for it there.
     pub(super) fn watched_by(
         &self,
         netpoll: &Netpoll,
@@ -246,25 +246,31 @@ impl Waits {
         let mut registrations = self.registrations.lock();
         let known = registrations.iter().find(|r| netpoll.watches(r.desc()));
         let (desc, before) = match known.map(Registration::desc) {
-            Some(desc) if desc.watches_side(side) => (desc, Before::Watched),
             Some(desc) => {
-                // Before the watch begins: an edge that comes then has a later tick.
+                // First: under the lock no other thread leaves the side. So if it is not watched now,
+                // the watch that begins below, or that another waiter begins, reports what has come
+                // at a later tick.
                 let tick = desc.slot(side).tick();
+                let before = match desc.watches_side(side) {
+                    true => Before::Watched,
+                    false => Before::Left { tick },
+                };
                 desc.watch_side(side);
-                (desc, Before::Left { tick })
+                (desc, before)
             }
             None if self.is_closed() => return Err(closed_error()),
             None => {
-                let made = netpoll.open(fd.as_raw_fd())?;
+                let made = netpoll.open(fd.as_raw_fd(), side)?;
                 let desc = made.desc();
+                if !registrations.is_empty() {
+                    desc.narrow_watch();
+                }
                 registrations.push(made);
                 (desc, Before::Unknown)
             }
         };
-        if before != Before::Watched {
-            let others = registrations.iter().filter(|r| !ptr::eq(r.desc(), desc));
-            others.for_each(|r| r.desc().leave_side(side));
-        }
+        let others = registrations.iter().filter(|r| !ptr::eq(r.desc(), desc));
+        others.for_each(|r| r.desc().leave_side(side));
         if side == Side::Read || registrations.len() == 1 {
             // Release: pairs with the Acquire in `Attempt::begin`.
             self.recent

@@ -8,15 +8,16 @@
 //!
 //! In a pinned runtime a descriptor that goroutines of several Ms use has a `PollDesc` for the
 //! poller of each. If all of these reported its data, each message would wake all of these Ms. So a
-//! side (reading, or writing) is mostly watched by the poller of the M whose goroutine waited there
-//! last. [`net::wait`](crate::net) moves it: it calls [`PollDesc::watch_side`] here, and
-//! [`PollDesc::leave_side`] elsewhere, where no goroutine waits for that side.
+//! goroutine that waits for a side (reading, or writing) that its poller does not watch moves it:
+//! [`net::wait`](crate::net) calls [`PollDesc::watch_side`] for that poller, and
+//! [`PollDesc::leave_side`] for the others. A poller where another goroutine waits for the side does
+//! not leave it; then several watch it.
 //!
 //! | bit of `sides` | `waiter` of the slot | the poller reports the side   |
 //! |----------------|----------------------|-------------------------------|
 //! | set            | any                  | yes, or from the next call of `epoll_ctl` on |
-//! | clear          | none                 | no, or not from the next call on |
-//! | clear          | some                 | its goroutine is about to set the bit, or the thread that has cleared it is |
+//! | clear          | none                 | no, or not from the next call on; the first watch of all reports both sides |
+//! | clear          | some                 | not yet: its goroutine, or the thread that is leaving the side, is about to set the bit |
 //!
 //! A goroutine that waits registers in the slot, then reads the bit. A thread that leaves the side
 //! clears the bit, then looks into the slot ([`Slot::is_free`]). Both access the slot by a
@@ -45,14 +46,12 @@ pub(crate) struct PollDesc {
     index: u32,
     /// Set by an event that no later edge repeats; after it `is_drained` is false.
     lasting: AtomicBool,
-    /// See *Sides*. Changed under the lock of `level`.
+    /// See *Sides*. Changed under the lock of `level`, except by [`Self::open`].
     sides: AtomicU8,
     level: Level,
     /// Valid while the descriptor is open.
     watch: AtomicPtr<Watch>,
 }
-
-const ALL_SIDES: u8 = 0b11;
 
 fn bit_of(side: Side) -> u8 {
     1 << side as u8
@@ -66,7 +65,7 @@ impl PollDesc {
             generation: AtomicU32::new(0),
             index,
             lasting: AtomicBool::new(false),
-            sides: AtomicU8::new(ALL_SIDES),
+            sides: AtomicU8::new(0),
             level: Level::new(),
             watch: AtomicPtr::new(std::ptr::null_mut()),
         }
@@ -74,11 +73,12 @@ impl PollDesc {
 
     /// Assigns this `PollDesc` to `fd`, which the caller will watch edge-triggered, by a poller
     /// that lives until [`Self::close`].
-    pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
+    /// A goroutine is about to wait for `side`.
+    pub(super) fn open(&self, watch: *const Watch, fd: RawFd, side: Side) {
         self.read.reset();
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
-        self.sides.store(ALL_SIDES, Ordering::Relaxed);
+        self.sides.store(bit_of(side), Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
         // After the store of `watch`, because a thread that finds `fd` in `level` uses `watch`.
         self.level.open(fd);
@@ -128,8 +128,8 @@ impl PollDesc {
     #[cold]
     pub(crate) fn watch_side(&self, side: Side) {
         self.level.while_by_edge(|fd| {
-            // Relaxed: the edge that follows increments the tick, and a thread that reads that tick
-            // sees this store.
+            // Relaxed: a caller of `watches_side` who sees this too early still gets the edge, and one
+            // who sees it late finds the bit under the lock.
             let before = self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
             if before & bit_of(side) == 0 {
                 // This fails if the watch has ended.
@@ -154,6 +154,14 @@ impl PollDesc {
             } else {
                 self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
             }
+        });
+    }
+
+    /// Stops reporting what no goroutine has waited for here: the first watch reports both sides.
+    pub(crate) fn narrow_watch(&self) {
+        self.level.while_by_edge(|fd| {
+            // This fails if the watch has ended.
+            let _ = self.change(fd, self.edges());
         });
     }
 

@@ -4,7 +4,7 @@
 //!
 //! 1. a P that has been in the same time slice for [`TIME_SLICE_NS`] while work waits is retaken.
 //!    Its goroutine is a hog if it used the CPU meanwhile. If the M's thread waits for a CPU, the P
-//!    is left to it for longer ([`STARVED_NS`]);
+//!    is left to it for some 40 ms longer ([`EXCUSES_MOST`]);
 //! 2. a goroutine that has been in `run_next` since the last round is moved to other Ps, and the
 //!    runtime becomes eager for a while ([`super::migrating`]). In a pinned runtime an M is woken if
 //!    a goroutine is in a queue while a P is idle ([`super::idle`]);
@@ -31,7 +31,8 @@ use crate::recorder::event::Kind;
 use crate::sys::clock;
 use crate::sys::thread::State;
 
-/// A tenth of a time slice: a goroutine waits for a hog for 12 ms at most.
+/// A tenth of a time slice: a goroutine waits for a hog for 12 ms at most, if the hog's thread and
+/// sysmon get a CPU.
 pub(crate) const ROUND_NS: u64 = TIME_SLICE_NS / 10;
 /// With an M that was inside the runtime for nine tenths of the time, three tries of ten succeeded,
 /// so one of eight nearly always does.
@@ -51,11 +52,13 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// | p90    | 72 µs (57 to 960)   | 2.0 ms (2.0 to 3.0) |
 const EAGER_ROUNDS: u32 = 100;
 
-/// For so long at most an M whose thread waits for a CPU keeps its P. Another M would wait too, if
-/// other programs use the CPUs or the quota is used up. And goroutines that start on another M of a
-/// pinned runtime stay there, and the two Ms then share the P: an HTTP service used 15% more CPU
-/// time. Chosen, not measured.
-const STARVED_NS: u64 = 5 * TIME_SLICE_NS;
+/// How often an M whose thread waits for a CPU is found so, and keeps its P for [`EXCUSE_NS`] more. If
+/// other programs use the CPUs, or the quota is used up, another M could run no earlier. Goroutines of
+/// a pinned runtime that start on another M meanwhile stay there, and then the two Ms share the P: an
+/// HTTP service used 15% more CPU time. Chosen, not measured. Findings are counted, not time, because
+/// a quota stops sysmon too.
+const EXCUSES_MOST: u32 = 10;
+const EXCUSE_NS: u64 = 4 * ROUND_NS;
 
 /// A P, as a round saw it.
 #[derive(Clone, Copy, Debug)]
@@ -65,12 +68,30 @@ struct Seen {
     since_ns: u64,
     /// The CPU time of its M's thread, a round after `since_ns`.
     cpu_ns: Option<u64>,
+    /// Its M waited for a CPU in so many rounds of this time slice. Until `excused_ns` that is not
+    /// asked again.
+    excuses: u32,
+    excused_ns: u64,
     picks: u64,
     next: *const Goroutine,
 }
 
 fn cpu_ns_of_holder(shared: &Shared, p: &Processor) -> Option<u64> {
     shared.owner_of(p)?.cpu_clock.get()?.now_ns()
+}
+
+/// True if the M that holds the P waits for a CPU, or did so lately.
+fn is_excused(shared: &Shared, p: &Processor, seen: &mut Seen, now_ns: u64) -> bool {
+    if now_ns < seen.excused_ns {
+        return true;
+    }
+    let state = || shared.owner_of(p).map(|m| shared.thread_state_of(m));
+    let is_excused = seen.excuses < EXCUSES_MOST && state() == Some(State::Runnable);
+    if is_excused {
+        seen.excuses += 1;
+        seen.excused_ns = now_ns + EXCUSE_NS;
+    }
+    is_excused
 }
 
 #[derive(Debug)]
@@ -130,6 +151,8 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 slices: p.slices.load(Ordering::Relaxed),
                 since_ns: now,
                 cpu_ns: None,
+                excuses: 0,
+                excused_ns: 0,
                 picks: p.picks.load(Ordering::Relaxed),
                 next: p
                     .run_next
@@ -155,6 +178,8 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             if last.slices == current.slices {
                 keep.since_ns = last.since_ns;
                 keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
+                keep.excuses = last.excuses;
+                keep.excused_ns = last.excused_ns;
             }
             // Less a round, because the time slice began before the round that saw it first.
             let is_long = now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS;
@@ -168,13 +193,10 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
                 };
-                let is_starved = || {
-                    !hogged
-                        && now - keep.since_ns < STARVED_NS
-                        && shared.owner_of(p).map(|m| shared.thread_state_of(m))
-                            == Some(State::Runnable)
-                };
-                if !is_starved() && retake(shared, p, current.slices, hogged) {
+                if !hogged && is_excused(shared, p, keep, now) {
+                    continue;
+                }
+                if retake(shared, p, current.slices, hogged) {
                     keep.since_ns = now;
                     keep.cpu_ns = None;
                     hog_found |= hogged;

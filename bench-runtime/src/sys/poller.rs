@@ -127,8 +127,8 @@ impl Poller {
         self.control(libc::EPOLL_CTL_ADD, fd, interest.bits(), token)
     }
 
-    /// Changes a watch. A condition that is already true, and that is reported from now on, causes an
-    /// event.
+    /// Changes a watch. A condition that is true, and that is reported from now on, causes an event,
+    /// also if it was reported before.
     pub(crate) fn change(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, interest.bits(), token)
     }

@@ -13,6 +13,9 @@ use bench_runtime::{
     gomaxprocs, num_goroutine, select, time, yield_now,
 };
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
 use crate::sched_support::{Setting, at_each, within_timeout};
 use crate::start::Start;
 
@@ -266,6 +269,62 @@ fn goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog() {
         }
         assert_eq!(runtime.metrics().hog_retakes_count, 0, "{setting:?}");
     }
+}
+
+fn set_policy(policy: i32) -> bool {
+    let param = libc::sched_param { sched_priority: 0 };
+    // SAFETY: `param` outlives the call, which only reads it.
+    unsafe { libc::sched_setscheduler(0, policy, &raw const param) == 0 }
+}
+
+/// Another M would get no CPU either. With the usual time slice it would lose its P after 10 ms.
+#[test]
+fn goroutine_whose_thread_gets_no_cpu_keeps_its_processor_for_longer() {
+    let setting = Setting {
+        procs: 1,
+        migrating: false,
+    };
+    let runtime = setting.builder().start().unwrap();
+    let this = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this).unwrap();
+    let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap());
+    let mut one = CpuSet::new();
+    one.set(first.unwrap()).unwrap();
+    let ends = Arc::new(AtomicBool::new(false));
+    let (began_at, begins) = std::sync::mpsc::channel();
+    let competitor = {
+        let ends = ends.clone();
+        std::thread::spawn(move || {
+            sched_setaffinity(this, &one).unwrap();
+            while !ends.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        })
+    };
+    let starved = {
+        let ends = ends.clone();
+        runtime.spawn(move || {
+            sched_setaffinity(this, &one).unwrap();
+            let may_starve = set_policy(libc::SCHED_IDLE);
+            began_at.send(may_starve.then(Instant::now)).unwrap();
+            while !ends.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            set_policy(libc::SCHED_OTHER);
+        })
+    };
+    if let Some(began) = begins.recv().unwrap() {
+        while runtime.metrics().retakes_count == 0 {
+            assert!(began.elapsed() < STARVED, "it keeps its P for ever");
+            // Without work that waits, no P is retaken.
+            drop(runtime.spawn(|| ()));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(began.elapsed() >= Duration::from_millis(40));
+    }
+    ends.store(true, Ordering::Relaxed);
+    competitor.join().unwrap();
+    starved.join().unwrap();
 }
 
 fn polls_until(mut holds: impl FnMut() -> bool) {
