@@ -247,30 +247,32 @@ impl Waits {
         let known = registrations.iter().find(|r| netpoll.watches(r.desc()));
         let (desc, before) = match known.map(Registration::desc) {
             Some(desc) => {
-                // First: under the lock no other thread leaves the side. So if it is not watched now,
-                // the watch that begins below, or that another waiter begins, reports what has come
-                // at a later tick.
+                // First: under the lock no other thread leaves the side for good. So if it is not
+                // watched now, the watch that begins below, or that another waiter begins, reports
+                // what has come at a later tick.
                 let tick = desc.slot(side).tick();
-                let before = match desc.watches_side(side) {
-                    true => Before::Watched,
-                    false => Before::Left { tick },
-                };
-                desc.watch_side(side);
-                (desc, before)
+                if desc.watches_side(side) {
+                    (desc, Before::Watched)
+                } else {
+                    desc.watch_side(side);
+                    let others = registrations.iter().filter(|r| !ptr::eq(r.desc(), desc));
+                    others.for_each(|r| r.desc().leave_side(side));
+                    (desc, Before::Left { tick })
+                }
             }
             None if self.is_closed() => return Err(closed_error()),
             None => {
-                let made = netpoll.open(fd.as_raw_fd(), side)?;
+                let made = netpoll.open(fd.as_raw_fd())?;
                 let desc = made.desc();
                 if !registrations.is_empty() {
-                    desc.narrow_watch();
+                    desc.leave_side(side.other());
+                    let others = registrations.iter();
+                    others.for_each(|r| r.desc().leave_both_sides());
                 }
                 registrations.push(made);
                 (desc, Before::Unknown)
             }
         };
-        let others = registrations.iter().filter(|r| !ptr::eq(r.desc(), desc));
-        others.for_each(|r| r.desc().leave_side(side));
         if side == Side::Read || registrations.len() == 1 {
             // Release: pairs with the Acquire in `Attempt::begin`.
             self.recent

@@ -11,12 +11,14 @@
 //! goroutine that waits for a side (reading, or writing) that its poller does not watch moves it:
 //! [`net::wait`](crate::net) calls [`PollDesc::watch_side`] for that poller, and
 //! [`PollDesc::leave_side`] for the others. A poller where another goroutine waits for the side does
-//! not leave it; then several watch it.
+//! not leave it; then several watch it. The first poller of a descriptor watches both sides, and a
+//! further one only the side that is waited for. When a further one comes, the others leave both
+//! sides: a watch of the other side alone would report at once that a socket is writable.
 //!
 //! | bit of `sides` | `waiter` of the slot | the poller reports the side   |
 //! |----------------|----------------------|-------------------------------|
 //! | set            | any                  | yes, or from the next call of `epoll_ctl` on |
-//! | clear          | none                 | no, or not from the next call on; the first watch of all reports both sides |
+//! | clear          | none                 | no, or not from the next call on |
 //! | clear          | some                 | not yet: its goroutine, or the thread that is leaving the side, is about to set the bit |
 //!
 //! A goroutine that waits registers in the slot, then reads the bit. A thread that leaves the side
@@ -53,6 +55,8 @@ pub(crate) struct PollDesc {
     watch: AtomicPtr<Watch>,
 }
 
+const BOTH_SIDES: u8 = 0b11;
+
 fn bit_of(side: Side) -> u8 {
     1 << side as u8
 }
@@ -65,7 +69,7 @@ impl PollDesc {
             generation: AtomicU32::new(0),
             index,
             lasting: AtomicBool::new(false),
-            sides: AtomicU8::new(0),
+            sides: AtomicU8::new(BOTH_SIDES),
             level: Level::new(),
             watch: AtomicPtr::new(std::ptr::null_mut()),
         }
@@ -73,12 +77,11 @@ impl PollDesc {
 
     /// Assigns this `PollDesc` to `fd`, which the caller will watch edge-triggered, by a poller
     /// that lives until [`Self::close`].
-    /// A goroutine is about to wait for `side`.
-    pub(super) fn open(&self, watch: *const Watch, fd: RawFd, side: Side) {
+    pub(super) fn open(&self, watch: *const Watch, fd: RawFd) {
         self.read.reset();
         self.write.reset();
         self.lasting.store(false, Ordering::Relaxed);
-        self.sides.store(bit_of(side), Ordering::Relaxed);
+        self.sides.store(BOTH_SIDES, Ordering::Relaxed);
         self.watch.store(watch.cast_mut(), Ordering::Release);
         // After the store of `watch`, because a thread that finds `fd` in `level` uses `watch`.
         self.level.open(fd);
@@ -128,8 +131,7 @@ impl PollDesc {
     #[cold]
     pub(crate) fn watch_side(&self, side: Side) {
         self.level.while_by_edge(|fd| {
-            // Relaxed: a caller of `watches_side` who sees this too early still gets the edge, and one
-            // who sees it late finds the bit under the lock.
+            // Relaxed: whoever sees this too early gets the edge later; see `net::wait` for the tick.
             let before = self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
             if before & bit_of(side) == 0 {
                 // This fails if the watch has ended.
@@ -138,30 +140,32 @@ impl PollDesc {
         });
     }
 
-    /// Does not report this side any more, unless a goroutine waits for it here, or the watch is
-    /// level-triggered.
-    #[cold]
+    /// Leaves a side to other pollers.
     pub(crate) fn leave_side(&self, side: Side) {
-        self.level.while_by_edge(|fd| {
-            // Relaxed: `is_free` orders it.
-            let before = self.sides.fetch_and(!bit_of(side), Ordering::Relaxed);
-            if before & bit_of(side) == 0 {
-                return;
-            }
-            if self.slot(side).is_free() {
-                // This fails if the watch has ended.
-                let _ = self.change(fd, self.edges());
-            } else {
-                self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
-            }
-        });
+        self.leave(bit_of(side));
     }
 
-    /// Stops reporting what no goroutine has waited for here: the first watch reports both sides.
-    pub(crate) fn narrow_watch(&self) {
+    pub(crate) fn leave_both_sides(&self) {
+        self.leave(BOTH_SIDES);
+    }
+
+    /// Does not report these sides any more, except for those that a goroutine waits for here. Does
+    /// nothing if the watch is level-triggered.
+    #[cold]
+    fn leave(&self, bits: u8) {
         self.level.while_by_edge(|fd| {
-            // This fails if the watch has ended.
-            let _ = self.change(fd, self.edges());
+            // Relaxed: `is_free` orders it.
+            let mut left = self.sides.fetch_and(!bits, Ordering::Relaxed) & bits;
+            for side in [Side::Read, Side::Write] {
+                if left & bit_of(side) != 0 && !self.slot(side).is_free() {
+                    self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
+                    left &= !bit_of(side);
+                }
+            }
+            if left != 0 {
+                // This fails if the watch has ended.
+                let _ = self.change(fd, self.edges());
+            }
         });
     }
 

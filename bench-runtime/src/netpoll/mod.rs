@@ -69,15 +69,15 @@ impl Netpoll {
     }
 
     /// Begins to watch a descriptor, which must not block and must stay open until the
-    /// registration is dropped, because a goroutine is about to wait for `side`. Both of its ticks
-    /// begin at 0; a condition that is already true counts as an edge.
+    /// registration is dropped. Both of its ticks begin at 0; a condition that is already true
+    /// counts as an edge.
     ///
     /// # Errors
     ///
     /// When the kernel refuses: `EPERM` for a regular file, which is always
     /// ready; `ENOSPC` at the limit `fs.epoll.max_user_watches`.
-    pub(crate) fn open(&self, fd: RawFd, side: Side) -> io::Result<Registration> {
-        let desc = table::open(&self.watch, fd, side);
+    pub(crate) fn open(&self, fd: RawFd) -> io::Result<Registration> {
+        let desc = table::open(&self.watch, fd);
         // Both sides: some drivers only ever report what was asked for first.
         if let Err(e) = self.watch.poller.add(fd, desc.token(), Interest::ALL_EDGES) {
             table::close(desc);
@@ -218,7 +218,7 @@ mod tests {
     fn poll_returns_the_waiter_for_data() {
         let (near, mut far) = pair();
         let netpoll = Netpoll::new().unwrap();
-        let registration = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
         let me = sched::park::current();
         let mut ready = Vec::new();
@@ -276,7 +276,7 @@ mod tests {
     fn registration_dropped_leaves_no_watch_and_its_poll_desc_is_used_again() {
         let (near, mut far) = pair();
         let netpoll = Netpoll::new().unwrap();
-        let first = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let first = netpoll.open(near.as_raw_fd()).unwrap();
         let stale = first.desc().token();
         drop(first);
         assert!(table::find(stale).is_none());
@@ -284,7 +284,7 @@ mod tests {
         let mut ready = Vec::new();
         netpoll.poll(NOW, &mut ready);
         assert!(ready.is_empty());
-        let again = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let again = netpoll.open(near.as_raw_fd()).unwrap();
         assert_eq!(again.desc().slot(Side::Read).tick(), 0);
         netpoll.poll(SOON, &mut ready);
         assert_eq!(again.desc().slot(Side::Read).tick(), 1, "ready when opened");
@@ -294,7 +294,7 @@ mod tests {
     fn end_of_stream_is_never_drained() {
         let (near, far) = pair();
         let netpoll = Netpoll::new().unwrap();
-        let registration = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
         drop(far);
         netpoll.poll(SOON, &mut Vec::new());
@@ -307,7 +307,7 @@ mod tests {
     fn pipe_with_an_empty_read_after_each_read_is_watched_by_level_during_a_wait() {
         let (reader, mut writer) = io::pipe().unwrap();
         let netpoll = Netpoll::new().unwrap();
-        let registration = netpoll.open(reader.as_raw_fd(), Side::Read).unwrap();
+        let registration = netpoll.open(reader.as_raw_fd()).unwrap();
         let desc = registration.desc();
         let me = sched::park::current();
         let wait = || {
@@ -350,8 +350,7 @@ mod tests {
     fn side_that_is_left_has_no_edge_until_it_is_watched_again() {
         let (near, mut far) = pair();
         let [first, second] = [(); 2].map(|()| Netpoll::new().unwrap());
-        let registrations =
-            [&first, &second].map(|n| n.open(near.as_raw_fd(), Side::Read).unwrap());
+        let registrations = [&first, &second].map(|n| n.open(near.as_raw_fd()).unwrap());
         let [left, kept] = registrations.each_ref().map(Registration::desc);
         let me = sched::park::current();
         let mut ready = Vec::new();
@@ -360,9 +359,8 @@ mod tests {
         second.poll(NOW, &mut ready);
         left.slot(Side::Read)
             .set_drained(left.slot(Side::Read).tick());
-        left.leave_side(Side::Read);
-        // Otherwise it would report that the socket is writable, and wake its M.
-        assert!(!left.watches_side(Side::Write));
+        left.leave_both_sides();
+        kept.leave_side(Side::Write);
         let seen = [left, kept].map(|desc| desc.slot(Side::Read).tick());
         assert!(!left.is_drained(seen[0]));
         assert_eq!(
@@ -389,15 +387,13 @@ mod tests {
     fn side_with_a_waiter_is_not_left_and_the_other_side_is() {
         let (near, mut far) = pair();
         let netpoll = Netpoll::new().unwrap();
-        let registration = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
         let me = sched::park::current();
         netpoll.register(desc, Side::Read, me, 0);
         desc.leave_side(Side::Read);
         desc.leave_side(Side::Write);
         assert!(desc.watches_side(Side::Read) && !desc.watches_side(Side::Write));
-        // The first watch reports both sides.
-        desc.narrow_watch();
         far.write_all(b"x").unwrap();
         let mut ready = Vec::new();
         netpoll.poll(SOON, &mut ready);
@@ -409,7 +405,7 @@ mod tests {
     fn expire_takes_a_waiter_once_and_uncounts_it() {
         let (near, _far) = pair();
         let netpoll = Netpoll::new().unwrap();
-        let registration = netpoll.open(near.as_raw_fd(), Side::Read).unwrap();
+        let registration = netpoll.open(near.as_raw_fd()).unwrap();
         let desc = registration.desc();
         let me = sched::park::current();
         netpoll.register(desc, Side::Read, me, 0);

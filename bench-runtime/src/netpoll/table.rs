@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use super::desc::PollDesc;
-use super::watch::{Side, Watch};
+use super::watch::Watch;
 use crate::util::lock::Lock;
 
 /// A token that no open descriptor has: the generation of an open one is odd.
@@ -47,12 +47,12 @@ pub(super) fn find(token: u64) -> Option<&'static PollDesc> {
     desc.is_current(token).then_some(desc)
 }
 
-pub(super) fn open(watch: &Arc<Watch>, fd: RawFd, side: Side) -> &'static PollDesc {
+pub(super) fn open(watch: &Arc<Watch>, fd: RawFd) -> &'static PollDesc {
     let desc = {
         let mut free = FREE.lock();
         free.spare.pop().unwrap_or_else(|| grow(&mut free))
     };
-    desc.open(Arc::as_ptr(watch), fd, side);
+    desc.open(Arc::as_ptr(watch), fd);
     desc
 }
 

@@ -13,6 +13,15 @@ pub(crate) enum Side {
     Write,
 }
 
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Read => Self::Write,
+            Self::Write => Self::Read,
+        }
+    }
+}
+
 /// Lives as long as a descriptor is watched, which may be longer than its runtime.
 pub(crate) struct Watch {
     pub(super) poller: Poller,

@@ -52,11 +52,11 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 /// | p90    | 72 µs (57 to 960)   | 2.0 ms (2.0 to 3.0) |
 const EAGER_ROUNDS: u32 = 100;
 
-/// How often an M whose thread waits for a CPU is found so, and keeps its P for [`EXCUSE_NS`] more. If
-/// other programs use the CPUs, or the quota is used up, another M could run no earlier. Goroutines of
-/// a pinned runtime that start on another M meanwhile stay there, and then the two Ms share the P: an
-/// HTTP service used 15% more CPU time. Chosen, not measured. Findings are counted, not time, because
-/// a quota stops sysmon too.
+/// An M whose thread got little CPU time although it is runnable keeps its P for [`EXCUSE_NS`] more,
+/// so many times. If other programs use the CPUs, or the quota is used up, another M could run no
+/// earlier. Goroutines of a pinned runtime that start on another M meanwhile stay there, and then the
+/// two Ms share the P: an HTTP service used 15% more CPU time. Chosen, not measured. Excuses are
+/// counted, not time, because a quota stops sysmon too.
 const EXCUSES_MOST: u32 = 10;
 const EXCUSE_NS: u64 = 4 * ROUND_NS;
 
@@ -68,8 +68,9 @@ struct Seen {
     since_ns: u64,
     /// The CPU time of its M's thread, a round after `since_ns`.
     cpu_ns: Option<u64>,
-    /// Its M waited for a CPU in so many rounds of this time slice. Until `excused_ns` that is not
-    /// asked again.
+    /// The number of the M that holds it.
+    owner: Option<usize>,
+    /// How often the M was excused, and until when it is.
     excuses: u32,
     excused_ns: u64,
     picks: u64,
@@ -80,7 +81,7 @@ fn cpu_ns_of_holder(shared: &Shared, p: &Processor) -> Option<u64> {
     shared.owner_of(p)?.cpu_clock.get()?.now_ns()
 }
 
-/// True if the M that holds the P waits for a CPU, or did so lately.
+/// True if the thread of the M that holds the P is runnable, or was so lately.
 fn is_excused(shared: &Shared, p: &Processor, seen: &mut Seen, now_ns: u64) -> bool {
     if now_ns < seen.excused_ns {
         return true;
@@ -151,6 +152,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                 slices: p.slices.load(Ordering::Relaxed),
                 since_ns: now,
                 cpu_ns: None,
+                owner: p.owner(),
                 excuses: 0,
                 excused_ns: 0,
                 picks: p.picks.load(Ordering::Relaxed),
@@ -175,7 +177,9 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             if shared.is_test() {
                 continue;
             }
-            if last.slices == current.slices {
+            // If another M has it now, that M's time counts from now on.
+            let is_same = last.slices == current.slices && last.owner == current.owner;
+            if is_same {
                 keep.since_ns = last.since_ns;
                 keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
                 keep.excuses = last.excuses;
@@ -186,16 +190,17 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             if is_long {
                 poll_for_holder(shared, p);
             }
-            if is_long && (has_overflow || work_waits(shared, p)) {
-                // A fifth, because other threads may use the CPU too. A goroutine that waits for
-                // the kernel uses less.
-                let hogged = match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
+            let may_retake = is_long && (has_overflow || work_waits(shared, p));
+            // A fifth, because other threads may use the CPU too. A goroutine that waits for the
+            // kernel uses less.
+            let hogged = may_retake
+                && match (keep.cpu_ns, cpu_ns_of_holder(shared, p)) {
                     (Some(then), Some(now)) => now.saturating_sub(then) >= TIME_SLICE_NS / 5,
                     _ => true,
                 };
-                if !hogged && is_excused(shared, p, keep, now) {
-                    continue;
-                }
+            // Only if its CPU time was read in an earlier round of this time slice.
+            let may_excuse = may_retake && !hogged && is_same && last.cpu_ns.is_some();
+            if may_retake && !(may_excuse && is_excused(shared, p, keep, now)) {
                 if retake(shared, p, current.slices, hogged) {
                     keep.since_ns = now;
                     keep.cpu_ns = None;

@@ -277,54 +277,69 @@ fn set_policy(policy: i32) -> bool {
     unsafe { libc::sched_setscheduler(0, policy, &raw const param) == 0 }
 }
 
-/// Another M would get no CPU either. With the usual time slice it would lose its P after 10 ms.
+/// Another M would get no CPU either. With the usual time slice it would lose its P after 10 ms. In a
+/// try the thread may get too much CPU time, because the kernel exchanges threads only at its ticks.
 #[test]
 fn goroutine_whose_thread_gets_no_cpu_keeps_its_processor_for_longer() {
-    let setting = Setting {
-        procs: 1,
-        migrating: false,
-    };
-    let runtime = setting.builder().start().unwrap();
+    let long = Duration::from_millis(40);
+    let mut tries = (0..20).map(|_| until_starved_goroutine_loses_its_processor());
+    assert!(tries.any(|held| held.is_none_or(|held| held >= long)));
+}
+
+/// `None` if the host does not let a thread starve.
+fn until_starved_goroutine_loses_its_processor() -> Option<Duration> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this).unwrap();
     let first = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu).unwrap());
     let mut one = CpuSet::new();
     one.set(first.unwrap()).unwrap();
     let ends = Arc::new(AtomicBool::new(false));
-    let (began_at, begins) = std::sync::mpsc::channel();
-    let competitor = {
+    let spin = {
         let ends = ends.clone();
+        move || {
+            while !ends.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        }
+    };
+    let (competes, competing) = std::sync::mpsc::channel();
+    let competitor = {
+        let spin = spin.clone();
         std::thread::spawn(move || {
             sched_setaffinity(this, &one).unwrap();
-            while !ends.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
-            }
+            competes.send(()).unwrap();
+            spin();
         })
     };
-    let starved = {
-        let ends = ends.clone();
-        runtime.spawn(move || {
-            sched_setaffinity(this, &one).unwrap();
-            let may_starve = set_policy(libc::SCHED_IDLE);
-            began_at.send(may_starve.then(Instant::now)).unwrap();
-            while !ends.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
-            }
-            set_policy(libc::SCHED_OTHER);
-        })
+    competing.recv().unwrap();
+    let setting = Setting {
+        procs: 1,
+        migrating: false,
     };
-    if let Some(began) = begins.recv().unwrap() {
+    let runtime = setting.builder().start().unwrap();
+    let (began_at, begins) = std::sync::mpsc::channel();
+    let starved = runtime.spawn(move || {
+        sched_setaffinity(this, &one).unwrap();
+        let may_starve = set_policy(libc::SCHED_IDLE);
+        began_at.send(may_starve.then(Instant::now)).unwrap();
+        spin();
+        set_policy(libc::SCHED_OTHER);
+        sched_setaffinity(this, &allowed).unwrap();
+    });
+    let began = begins.recv().unwrap();
+    let held = began.map(|began| {
         while runtime.metrics().retakes_count == 0 {
             assert!(began.elapsed() < STARVED, "it keeps its P for ever");
             // Without work that waits, no P is retaken.
             drop(runtime.spawn(|| ()));
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(began.elapsed() >= Duration::from_millis(40));
-    }
+        began.elapsed()
+    });
     ends.store(true, Ordering::Relaxed);
     competitor.join().unwrap();
     starved.join().unwrap();
+    held
 }
 
 fn polls_until(mut holds: impl FnMut() -> bool) {

@@ -30,7 +30,7 @@ impl Scene {
             readies: AtomicUsize::new(0),
             woken: Notify::new(),
         });
-        scene.desc.open(&scene.watch, NUMBER, Side::Read);
+        scene.desc.open(&scene.watch, NUMBER);
         scene.kernel().item.lock().unwrap().token = scene.desc.token();
         scene
     }
