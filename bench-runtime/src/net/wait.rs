@@ -236,7 +236,8 @@ impl Waits {
     }
 
     /// This poller's `PollDesc` of the descriptor, which watches this side from now on, and how it did
-    /// before. The other pollers leave the side, unless a goroutine waits for it there.
+    /// before. If it did not watch the side, the others leave it; if it is new, they leave both sides.
+    /// A side for which a goroutine waits is not left.
     pub(super) fn watched_by(
         &self,
         netpoll: &Netpoll,
@@ -247,9 +248,10 @@ impl Waits {
         let known = registrations.iter().find(|r| netpoll.watches(r.desc()));
         let (desc, before) = match known.map(Registration::desc) {
             Some(desc) => {
-                // First: under the lock no other thread leaves the side for good. So if it is not
-                // watched now, the watch that begins below, or that another waiter begins, reports
-                // what has come at a later tick.
+                // The tick is read first. Only a thread with this lock leaves a side. So if the side is
+                // not watched now, it was not watched when the tick was read. The watch that begins
+                // below, or that another waiter begins, reports what has come, and so increments the
+                // tick.
                 let tick = desc.slot(side).tick();
                 if desc.watches_side(side) {
                     (desc, Before::Watched)
@@ -287,7 +289,7 @@ impl Waits {
 pub(super) enum Before {
     Unknown,
     Watched,
-    /// It left the side to another poller, and had this tick.
+    /// It did not watch the side, and had this tick.
     Left {
         tick: u64,
     },

@@ -11,7 +11,8 @@
 //! goroutine that waits for a side (reading, or writing) that its poller does not watch moves it:
 //! [`net::wait`](crate::net) calls [`PollDesc::watch_side`] for that poller, and
 //! [`PollDesc::leave_side`] for the others. A poller where another goroutine waits for the side does
-//! not leave it; then several watch it. The first poller of a descriptor watches both sides, and a
+//! not leave it. Then several watch it until a poller that does not watch it takes it in the same
+//! way. So it is if `Netpoll::register` begins the watch: it makes no other poller leave. The first poller of a descriptor watches both sides, and a
 //! further one only the side that is waited for. When a further one comes, the others leave both
 //! sides: a watch of the other side alone would report at once that a socket is writable.
 //!
@@ -123,15 +124,18 @@ impl PollDesc {
     /// False if only other pollers report this side.
     #[inline]
     pub(crate) fn watches_side(&self, side: Side) -> bool {
-        // Relaxed: `Slot::register`, called before, orders it. Without that call it is a hint.
+        // Relaxed: `Slot::register`, called before, orders it. So does the lock of the registrations,
+        // or of `level`. Otherwise it is a hint.
         self.sides.load(Ordering::Relaxed) & bit_of(side) != 0
     }
 
-    /// Reports this side again. A condition that is already true counts as an edge.
+    /// Reports this side again. A condition that is already true counts as an edge. Does nothing if
+    /// the watch is level-triggered.
     #[cold]
     pub(crate) fn watch_side(&self, side: Side) {
         self.level.while_by_edge(|fd| {
-            // Relaxed: whoever sees this too early gets the edge later; see `net::wait` for the tick.
+            // Relaxed: a thread that sees the bit before the call of `epoll_ctl` gets the edge after
+            // it.
             let before = self.sides.fetch_or(bit_of(side), Ordering::Relaxed);
             if before & bit_of(side) == 0 {
                 // This fails if the watch has ended.

@@ -28,6 +28,9 @@
 //! 2. To edge, by a poller or a reader after useless events: `on`, then the watch. This change
 //!    itself reports data that was left.
 //!
+//! While edge-triggered, the watch also changes alone, under the same lock ([`super::desc`],
+//! *Sides*).
+//!
 //! So if a goroutine reads `on` as set at a tick, and waits for a later tick while data is left,
 //! the later tick comes. If the watch is still level-triggered, each poll reports the data. If it
 //! is edge-triggered again, the change reported the data after `on` was cleared: a goroutine that

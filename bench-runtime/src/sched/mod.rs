@@ -47,8 +47,8 @@
 //!    no M spins; the spinner that finds work wakes the next. (Pinned: a goroutine that spawns by `go`
 //!    leaves that to sysmon while such wakes do not pay.) An M is also woken for a goroutine that
 //!    only it may run (`wake::notify_machine`), and by its poller.
-//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms while work
-//!    waits goes to another M. Its G runs on without a P. At the end of its next call into the
+//! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms (50 if the M's
+//!    thread waits for a CPU) while work waits goes to another M. Its G runs on without a P. At the end of its next call into the
 //!    runtime that G takes an idle P, or queues for one (`preempt::reacquire_p`), with the hogs
 //!    if it used the CPU. A call that parks needs no P.
 //! 10. **End** (`goroutine_main::finish`): the outcome is stored in the record and the joiner is
@@ -84,7 +84,8 @@
 //! | an M spins for its inbox, a helper for a job, if its last waits were short | `pinned`, `crate::threads` | 0.4 µs instead of 24; 0.6 µs instead of 40 |
 //! | an M keeps its P as long as the M that queues for one had its own last | `find_runnable`, `machine` | `light_ping_pong_beside_a_busy_one_keeps_pace` |
 //! | sysmon moves a goroutine that stays in `run_next`; the runtime is eager for a while | `sysmon`, `migrating` | 25 µs late at the median instead of 579; tokio's issues 8065 and 4941 |
-//! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of the time | `sysmon` | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
+//! | a goroutine whose P is retaken is a hog if it used the CPU for a fifth of a time slice | `sysmon` | `goroutine_that_waits_for_the_kernel_loses_its_processor_and_is_no_hog` |
+//! | an M whose thread is runnable but gets little CPU time keeps its P for some 40 ms longer | `sysmon` | an HTTP service took up to 20% more CPU time after a busy moment; `goroutine_whose_thread_gets_no_cpu_keeps_its_processor_for_longer` |
 //! | hogs have half of the threads at most | `crate::threads::count`, `sysmon` | `hogs_beyond_half_of_the_threads_keep_their_processor` |
 //! | pinned: a goroutine that spawns wakes no M if the last four that were woken had little to do | `idle` | two Ps: to spawn one and wait takes 49 ns instead of 129 |
 //! | a P goes on with the newest of its overflow, other Ms take the oldest | `overflow` | skynet of a million on two Ps takes 116 ns a goroutine instead of 287; `oldest_of_the_overflow_run_while_newer_ones_and_the_global_queue_never_end` |

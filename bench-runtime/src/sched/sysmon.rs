@@ -53,9 +53,9 @@ const IDLE_ROUNDS: u64 = 2 * TIME_SLICE_NS / ROUND_NS;
 const EAGER_ROUNDS: u32 = 100;
 
 /// An M whose thread got little CPU time although it is runnable keeps its P for [`EXCUSE_NS`] more,
-/// so many times. If other programs use the CPUs, or the quota is used up, another M could run no
-/// earlier. Goroutines of a pinned runtime that start on another M meanwhile stay there, and then the
-/// two Ms share the P: an HTTP service used 15% more CPU time. Chosen, not measured. Excuses are
+/// at most so many times, until it has used a fifth of a time slice. If other programs use the CPUs,
+/// or the quota is used up, another M would mostly run no earlier. Goroutines of a pinned runtime that start on another M meanwhile stay there, and then the
+/// two Ms share the P: an HTTP service used up to 20% more CPU time. Both numbers are chosen, not measured. Excuses are
 /// counted, not time, because a quota stops sysmon too.
 const EXCUSES_MOST: u32 = 10;
 const EXCUSE_NS: u64 = 4 * ROUND_NS;
@@ -81,7 +81,8 @@ fn cpu_ns_of_holder(shared: &Shared, p: &Processor) -> Option<u64> {
     shared.owner_of(p)?.cpu_clock.get()?.now_ns()
 }
 
-/// True if the thread of the M that holds the P is runnable, or was so lately.
+/// True if the M keeps the P for now: an excuse lasts, or its thread is runnable and has excuses left,
+/// of which this call uses up one.
 fn is_excused(shared: &Shared, p: &Processor, seen: &mut Seen, now_ns: u64) -> bool {
     if now_ns < seen.excused_ns {
         return true;

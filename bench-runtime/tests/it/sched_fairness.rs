@@ -277,8 +277,8 @@ fn set_policy(policy: i32) -> bool {
     unsafe { libc::sched_setscheduler(0, policy, &raw const param) == 0 }
 }
 
-/// Another M would get no CPU either. With the usual time slice it would lose its P after 10 ms. In a
-/// try the thread may get too much CPU time, because the kernel exchanges threads only at its ticks.
+/// The thread competes for one CPU at SCHED_IDLE. Without excuses its M would lose the P after 10 ms.
+/// In a try it may get too much CPU time, because the kernel exchanges threads only at its ticks.
 #[test]
 fn goroutine_whose_thread_gets_no_cpu_keeps_its_processor_for_longer() {
     let long = Duration::from_millis(40);
