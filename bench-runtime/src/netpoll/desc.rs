@@ -11,10 +11,12 @@
 //! goroutine that waits for a side (reading, or writing) that its poller does not watch moves it:
 //! [`net::wait`](crate::net) calls [`PollDesc::watch_side`] for that poller, and
 //! [`PollDesc::leave_side`] for the others. A poller where another goroutine waits for the side does
-//! not leave it. Then several watch it until a poller that does not watch it takes it in the same
-//! way. So it is if `Netpoll::register` begins the watch: it makes no other poller leave. The first poller of a descriptor watches both sides, and a
-//! further one only the side that is waited for. When a further one comes, the others leave both
-//! sides: a watch of the other side alone would report at once that a socket is writable.
+//! not leave it. Then several watch it, until a poller that does not watch it takes it in this way.
+//! The same happens if `Netpoll::register` begins a watch, because it makes no other poller leave.
+//!
+//! The first poller of a descriptor watches both sides, and a further one only the side that is
+//! waited for. When a further one comes, the others leave both sides: a watch of the other side alone
+//! would report at once that a socket is writable.
 //!
 //! | bit of `sides` | `waiter` of the slot | the poller reports the side   |
 //! |----------------|----------------------|-------------------------------|
