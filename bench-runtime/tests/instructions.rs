@@ -26,7 +26,8 @@ use start::Start;
 
 const TIMES: u64 = 20_000;
 
-/// An operation, and its budget in each mode: the count with Rust 1.95 on x86-64, plus 3%.
+/// An operation, and its budget in each mode: the count with Rust 1.95 on x86-64, plus 3%, but at
+/// least plus 3: the counts of two runs differ by up to 2.
 struct Operation {
     name: &'static str,
     run: fn(u64),
@@ -68,14 +69,14 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "send into and receive from a buffer",
         run: buffered,
-        pinned: 80,
+        pinned: 82,
         migrating: 82,
     },
     Operation {
         name: "lock and unlock a free mutex",
         run: locks,
         pinned: 18,
-        migrating: 15,
+        migrating: 18,
     },
     Operation {
         name: "select of two, one ready",
