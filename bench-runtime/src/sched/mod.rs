@@ -48,9 +48,9 @@
 //!    leaves that to sysmon while such wakes do not pay.) An M is also woken for a goroutine that
 //!    only it may run (`wake::notify_machine`), and by its poller.
 //! 9. **Retake** (`biased_lock`, D1 to D4; `sysmon`): a P in one time slice for 10 ms (50 if the M's
-//!    thread waits for a CPU) while work waits goes to another M. Its G runs on without a P. At the end of its next call into the
-//!    runtime that G takes an idle P, or queues for one (`preempt::reacquire_p`), with the hogs
-//!    if it used the CPU. A call that parks needs no P.
+//!    thread waits for a CPU) while work waits goes to another M. Its G runs on without a P. At the
+//!    end of its next call into the runtime that G takes an idle P, or queues for one
+//!    (`preempt::reacquire_p`), with the hogs if it used the CPU. A call that parks needs no P.
 //! 10. **End** (`goroutine_main::finish`): the outcome is stored in the record and the joiner is
 //!     readied. The next fresh G takes the stack over, and up to 16 of them run before the
 //!     joiner. If there is none, the stack returns to the P's cache.

@@ -54,9 +54,10 @@ const EAGER_ROUNDS: u32 = 100;
 
 /// An M whose thread got little CPU time although it is runnable keeps its P for [`EXCUSE_NS`] more,
 /// at most so many times, until it has used a fifth of a time slice. If other programs use the CPUs,
-/// or the quota is used up, another M would mostly run no earlier. Goroutines of a pinned runtime that start on another M meanwhile stay there, and then the
-/// two Ms share the P: an HTTP service used up to 20% more CPU time. Both numbers are chosen, not measured. Excuses are
-/// counted, not time, because a quota stops sysmon too.
+/// or the quota is used up, another M would mostly run no earlier. Goroutines of a pinned runtime that
+/// start on another M meanwhile stay there, and then the two Ms share the P: an HTTP service used up
+/// to 20% more CPU time. Both numbers are chosen, not measured. Excuses are counted, not time, because
+/// a quota stops sysmon too.
 const EXCUSES_MOST: u32 = 10;
 const EXCUSE_NS: u64 = 4 * ROUND_NS;
 
@@ -181,10 +182,12 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
             // If another M has it now, that M's time counts from now on.
             let is_same = last.slices == current.slices && last.owner == current.owner;
             if is_same {
-                keep.since_ns = last.since_ns;
-                keep.cpu_ns = last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p));
-                keep.excuses = last.excuses;
-                keep.excused_ns = last.excused_ns;
+                *keep = Seen {
+                    cpu_ns: last.cpu_ns.or_else(|| cpu_ns_of_holder(shared, p)),
+                    picks: current.picks,
+                    next: current.next,
+                    ..last
+                };
             }
             // Less a round, because the time slice began before the round that saw it first.
             let is_long = now - keep.since_ns >= TIME_SLICE_NS - ROUND_NS;
@@ -200,7 +203,7 @@ pub(crate) fn sysmon(shared: &'static Shared, mut watches: Vec<Box<dyn Watch>>) 
                     _ => true,
                 };
             // Only if its CPU time was read in an earlier round of this time slice.
-            let may_excuse = may_retake && !hogged && is_same && last.cpu_ns.is_some();
+            let may_excuse = !hogged && is_same && last.cpu_ns.is_some();
             if may_retake && !(may_excuse && is_excused(shared, p, keep, now)) {
                 if retake(shared, p, current.slices, hogged) {
                     keep.since_ns = now;

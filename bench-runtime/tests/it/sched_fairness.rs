@@ -1,8 +1,8 @@
 //! No goroutine starves. Bounds on time are wide, so a slow machine does not exceed them.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bench_runtime::context::Context;
@@ -12,7 +12,6 @@ use bench_runtime::{
     GoBuilder, JoinHandle, Priority, Receiver, Runtime, Sender, TryRecvError, blocking, chan, go,
     gomaxprocs, num_goroutine, select, time, yield_now,
 };
-
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
@@ -302,7 +301,7 @@ fn until_starved_goroutine_loses_its_processor() -> Option<Duration> {
             }
         }
     };
-    let (competes, competing) = std::sync::mpsc::channel();
+    let (competes, competing) = mpsc::channel();
     let competitor = {
         let spin = spin.clone();
         std::thread::spawn(move || {
@@ -317,7 +316,7 @@ fn until_starved_goroutine_loses_its_processor() -> Option<Duration> {
         migrating: false,
     };
     let runtime = setting.builder().start().unwrap();
-    let (began_at, begins) = std::sync::mpsc::channel();
+    let (began_at, begins) = mpsc::channel();
     let starved = runtime.spawn(move || {
         sched_setaffinity(this, &one).unwrap();
         let may_starve = set_policy(libc::SCHED_IDLE);

@@ -1,8 +1,6 @@
 //! A pipe that is level-triggered now and then: its reader gets every message,
 //! and the watch is not changed once the number may belong to another file.
 
-use loom::sync::atomic::Ordering;
-
 use super::Broken;
 use super::desc::PollDesc;
 use super::scene::{Scene, spawn};
@@ -33,12 +31,7 @@ fn read_all(broken: Broken, by_level: bool, pollers: usize, present: usize, late
                 (0..later).for_each(|_| scene.kernel().write(1));
             }));
         }
-        let mut parks = 0;
-        (0..present + later).for_each(|_| scene.read(&mut parks));
-        scene.kernel().end();
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(scene.readies.load(Ordering::Acquire), parks);
-        assert_eq!(scene.watch.waiting.load(Ordering::Acquire), 0);
+        scene.read_all(present + later, threads);
     });
 }
 

@@ -12,9 +12,9 @@ const NUMBER: i32 = 7;
 /// A reader, and a poller of the descriptor.
 pub(super) struct Scene {
     pub(super) desc: PollDesc,
-    pub(super) watch: Watch,
+    watch: Watch,
     me: Parkable,
-    pub(super) readies: AtomicUsize,
+    readies: AtomicUsize,
     woken: Notify,
 }
 
@@ -39,8 +39,19 @@ impl Scene {
         &self.watch.poller
     }
 
+    /// Reads so many messages, then ends the polls and the other `threads`. Each park must have ended
+    /// by one ready.
+    pub(super) fn read_all(&self, messages: usize, threads: Vec<JoinHandle<()>>) {
+        let mut parks = 0;
+        (0..messages).for_each(|_| self.read(&mut parks));
+        self.kernel().end();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert_eq!(self.readies.load(Ordering::Acquire), parks);
+        assert_eq!(self.watch.waiting.load(Ordering::Acquire), 0);
+    }
+
     /// One message, by the steps of `net::fd` and `net::attempt`.
-    pub(super) fn read(&self, parks: &mut usize) {
+    fn read(&self, parks: &mut usize) {
         let mut waited = false;
         loop {
             let tick = self.desc.slot(Side::Read).tick();

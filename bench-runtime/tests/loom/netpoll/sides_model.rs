@@ -1,8 +1,6 @@
 //! A stream that another poller begins to watch, which this one then leaves to it: a goroutine that
 //! waits here gets its message.
 
-use loom::sync::atomic::Ordering;
-
 use super::scene::{Scene, spawn};
 use super::{Broken, Side};
 
@@ -19,12 +17,7 @@ fn read_while_left(broken: Broken, leaves: usize) {
             // Loom has four threads at most.
             scene.kernel().write(1);
         }
-        let mut parks = 0;
-        scene.read(&mut parks);
-        scene.kernel().end();
-        threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(scene.readies.load(Ordering::Acquire), parks);
-        assert_eq!(scene.watch.waiting.load(Ordering::Acquire), 0);
+        scene.read_all(1, threads);
     });
 }
 
