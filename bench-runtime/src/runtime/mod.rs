@@ -248,7 +248,8 @@ impl Runtime {
     }
 
     /// The goroutines that have not ended, and the state of each. Takes no scheduler lock: states
-    /// may change meanwhile.
+    /// may change meanwhile, and a goroutine that starts meanwhile may be missing.
+    /// [`Metrics::goroutines_count`] misses none.
     ///
     /// # Examples
     ///

@@ -9,6 +9,9 @@ use crate::sched::{current, give_way};
 
 /// The goroutines of the current runtime; none on a plain thread.
 ///
+/// They are read one after the other: a goroutine that starts meanwhile may be missing.
+/// [`num_goroutine`](crate::num_goroutine) misses none.
+///
 /// # Examples
 ///
 /// ```

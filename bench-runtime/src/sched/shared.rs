@@ -377,9 +377,9 @@ impl Shared {
             let counts = self.processors().map(count);
             counts.map(|count| count.load(Ordering::Acquire)).sum()
         };
-        let outside = self.spawned_outside.load(Ordering::Relaxed);
         // The ends are read first, so the difference is never below the true number.
         let ended = sum(|p| &p.ended_count);
+        let outside = self.spawned_outside.load(Ordering::Relaxed);
         let spawned = outside + sum(|p| &p.spawned_count);
         spawned.saturating_sub(ended) as usize
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::start::Start;
+use crate::support;
 use bench_runtime::context::Context;
 use bench_runtime::sync::{Cond, Mutex, RwMutex, Semaphore, WaitGroup};
 use bench_runtime::{GoBuilder, Runtime, chan, go, scope, select, yield_now};
@@ -30,9 +31,7 @@ fn leaves(program: fn(), expected: &[(&str, &str)]) {
                 assert_eq!(task.join().unwrap(), Some(1));
             }
         });
-        while runtime.goroutines().iter().any(|info| !info.waits) {
-            std::thread::yield_now();
-        }
+        support::until_only_these_are_left("the program", &runtime, expected);
         let left = runtime.shutdown();
         let mut found: Vec<(&str, &str)> = left
             .unfinished

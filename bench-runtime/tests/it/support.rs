@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::start::Start;
-use bench_runtime::{JoinError, JoinHandle, Runtime};
+use bench_runtime::{GoroutineInfo, JoinError, JoinHandle, Runtime};
 
 const TIMEOUT: Duration = Duration::from_secs(match () {
     () if cfg!(miri) => 1_200,
@@ -146,4 +146,20 @@ pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(begun.elapsed() < TIMEOUT, "{what} does not come to rest");
         std::thread::yield_now();
     }
+}
+
+/// Waits until the goroutines of `expected` (names and wait reasons) wait, and no other is left.
+pub(crate) fn until_only_these_are_left(what: &str, runtime: &Runtime, expected: &[(&str, &str)]) {
+    // A check that each goroutine waits would not be enough. They are read one after the other, so
+    // a goroutine that was read as waiting may run again before the next is read.
+    let is_expected = |info: &GoroutineInfo| {
+        let name = info.name.as_deref().unwrap_or("?");
+        info.waits && expected.contains(&(name, info.state.as_str()))
+    };
+    within_a_minute(what, || {
+        let all = runtime.goroutines();
+        // The list may miss a goroutine that started while it was made. The count does not.
+        let count = runtime.metrics().goroutines_count;
+        count == expected.len() && all.len() == count && all.iter().all(is_expected)
+    });
 }

@@ -9,7 +9,7 @@ use anyhow::Context;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::helper::Listening;
-use crate::host::{affinity, open_files};
+use crate::host::{affinity, backlog, open_files};
 
 /// Prints the server's address, accepts `connections`, and serves them by one thread on each of
 /// `cpus` until all are closed. Blocks the thread.
@@ -21,6 +21,7 @@ pub fn run(connections: usize, cpus: &[usize], output: &mut impl Write) -> anyho
     let _ = open_files::raise_limit();
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
+    backlog::lengthen(&listener)?;
     let address = listener.local_addr()?;
     writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
     output.flush()?;

@@ -24,9 +24,7 @@ mod others;
 
 use std::mem::forget;
 
-use bench_runtime::{
-    GoBuilder, GoroutineInfo, Receiver, Runtime, Sender, chan, goroutines, yield_now,
-};
+use bench_runtime::{GoBuilder, Receiver, Runtime, Sender, chan, goroutines, yield_now};
 
 use crate::start::Start;
 use crate::support;
@@ -74,16 +72,7 @@ fn unfinished_after(runtime: Runtime, program: &Program, mended: bool) -> Vec<(S
     let run = program.run;
     runtime.run(move || run(mended));
     let expected = if mended { &[] } else { program.leaks };
-    // A check that each goroutine waits would not be enough. They are read one after the other, so
-    // a goroutine that was read as waiting may run again before the next is read.
-    support::within_a_minute(program.name, || {
-        let all = runtime.goroutines();
-        let is_at_rest = |info: &GoroutineInfo| {
-            let name = info.name.as_deref().unwrap_or_default();
-            info.waits && expected.contains(&(name, info.state.as_str()))
-        };
-        all.len() == expected.len() && all.iter().all(is_at_rest)
-    });
+    support::until_only_these_are_left(program.name, &runtime, expected);
     let left = runtime.shutdown();
     assert_eq!(left.unfinished_count, left.unfinished.len());
     let mut found: Vec<_> = left
