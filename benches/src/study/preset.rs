@@ -66,6 +66,7 @@ impl Preset {
                 "process",
                 "process-pool",
                 "tokio",
+                "tokio-ct",
                 "smol",
                 "go",
                 "java-thread",

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tokio::io::{AsyncReadExt, AsyncWriteExt};
+use ::tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use ::tokio::net::unix::pipe;
 use ::tokio::net::{TcpListener, TcpStream};
 use ::tokio::runtime::{Builder, Runtime};
@@ -147,7 +147,7 @@ impl Stackless for Tasks {
     /// A semaphore without permits. Closing it opens the gate.
     type Gate = Arc<Semaphore>;
     type Writer = pipe::Sender;
-    type Reader = pipe::Receiver;
+    type Reader = BufReader<pipe::Receiver>;
     type Listener = TcpListener;
     type Stream = TcpStream;
     type Io = TokioIo<TcpStream>;
@@ -223,8 +223,11 @@ impl Stackless for Tasks {
         gate.close();
     }
 
-    fn pipe() -> IoResult<(pipe::Sender, pipe::Receiver)> {
-        pipe::pipe()
+    /// A buffered read is not full, so tokio knows that the pipe is empty. An exact read would need
+    /// a second one to find out.
+    fn pipe() -> IoResult<(pipe::Sender, Self::Reader)> {
+        let (writer, reader) = pipe::pipe()?;
+        Ok((writer, BufReader::new(reader)))
     }
 
     async fn write_pipe(pipe: &mut pipe::Sender, number: u64) {
@@ -232,7 +235,7 @@ impl Stackless for Tasks {
         written.or_throw("writing a pipe");
     }
 
-    async fn read_pipe(pipe: &mut pipe::Receiver) -> u64 {
+    async fn read_pipe(pipe: &mut Self::Reader) -> u64 {
         let mut bytes = [0; 8];
         pipe.read_exact(&mut bytes).await.or_throw("reading a pipe");
         u64::from_le_bytes(bytes)
