@@ -1,7 +1,7 @@
 // The programs of fine_grained.rs in Go, with GOMAXPROCS of one and of two.
 //
 // `go run bench-runtime/examples/fine_grained.go [WHICH]..` prints the median of five runs, in
-// milliseconds. Where Go's standard library has no such type (a semaphore, an error group), the
+// milliseconds; Go 1.25 or newer. Where Go's standard library has no such type (a semaphore, an error group), the
 // programs use what Go programs use in its place: a buffered channel, and a WaitGroup with a cause
 // of the context's end.
 package main
@@ -117,13 +117,14 @@ func balancer() {
 		requesters = 100
 		requests   = 2_000
 	)
-	incoming, completed := make(chan request), make(chan int)
-	var queues []chan<- request
+	incoming, completed := make(chan request), make(chan *worker)
+	var all workerHeap
 	for id := range workers {
-		queues = append(queues, worker(id, completed))
+		w := &worker{id: id, index: id, requests: make(chan request, 256)}
+		go w.work(completed)
+		all = append(all, w)
 	}
-	ended := make(chan struct{})
-	go balance(queues, incoming, completed, ended)
+	go all.balance(incoming, completed)
 	var group sync.WaitGroup
 	for range requesters {
 		group.Go(func() {
@@ -135,64 +136,64 @@ func balancer() {
 		})
 	}
 	group.Wait()
-	close(ended)
-	for _, queue := range queues {
-		close(queue)
+	close(incoming)
+}
+
+type worker struct {
+	id, pending, index int
+	requests           chan request
+}
+
+func (w *worker) work(completed chan<- *worker) {
+	for request := range w.requests {
+		request.answer <- request.number * request.number
+		completed <- w
 	}
 }
 
-func worker(id int, completions chan<- int) chan<- request {
-	requests := make(chan request, 256)
-	go func() {
-		for request := range requests {
-			request.answer <- request.number * request.number
-			completions <- id
-		}
-	}()
-	return requests
+type workerHeap []*worker
+
+func (h workerHeap) Len() int { return len(h) }
+func (h workerHeap) Less(i, j int) bool {
+	if h[i].pending != h[j].pending {
+		return h[i].pending < h[j].pending
+	}
+	return h[i].id < h[j].id
 }
-
-type entry struct{ count, id int }
-type entries []entry
-
-func (e entries) Len() int           { return len(e) }
-func (e entries) Less(i, j int) bool { return e[i].count < e[j].count }
-func (e entries) Swap(i, j int)      { e[i], e[j] = e[j], e[i] }
-func (e *entries) Push(x any)        { *e = append(*e, x.(entry)) }
-func (e *entries) Pop() any {
-	last := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
+func (h workerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *workerHeap) Push(w any) { *h = append(*h, w.(*worker)) }
+func (h *workerHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
 	return last
 }
 
-func balance(workers []chan<- request, incoming <-chan request, completed <-chan int, ended <-chan struct{}) {
-	pending := make([]int, len(workers))
-	var byCount entries
-	for id := range workers {
-		byCount = append(byCount, entry{0, id})
-	}
-	heap.Init(&byCount)
-	for {
+func (h workerHeap) balance(incoming <-chan request, completed <-chan *worker) {
+	pending := 0
+	for incoming != nil || pending > 0 {
 		select {
-		case request := <-incoming:
-			// Entries of a worker whose count has changed are skipped.
-			least := heap.Pop(&byCount).(entry)
-			for pending[least.id] != least.count {
-				least = heap.Pop(&byCount).(entry)
+		case request, ok := <-incoming:
+			if !ok {
+				// The last completions may come after the last answer.
+				incoming = nil
+				continue
 			}
-			pending[least.id]++
-			heap.Push(&byCount, entry{pending[least.id], least.id})
-			workers[least.id] <- request
-		case id := <-completed:
-			pending[id]--
-			heap.Push(&byCount, entry{pending[id], id})
-		case <-ended:
-			// The last completions may come after the last answer.
-			for slices.Max(pending) > 0 {
-				pending[<-completed]--
-			}
-			return
+			least := h[0]
+			least.requests <- request
+			least.pending++
+			pending++
+			heap.Fix(&h, 0)
+		case w := <-completed:
+			w.pending--
+			pending--
+			heap.Fix(&h, w.index)
 		}
+	}
+	for _, w := range h {
+		close(w.requests)
 	}
 }
 
@@ -233,7 +234,9 @@ func (c *crawling) visit(page uint64) {
 		for _, link := range links {
 			c.lock.Lock()
 			isNew := !c.seen[link]
-			c.seen[link] = true
+			if isNew {
+				c.seen[link] = true
+			}
 			c.lock.Unlock()
 			if isNew {
 				c.visit(link)

@@ -240,7 +240,8 @@ impl Runtime {
         hand_off::set_procs_by_hand(self.shared, procs)
     }
 
-    /// The counters. Each is exact, but they may be read at slightly different times.
+    /// The counters. Each is exact, but they may be read at slightly different times. The number of
+    /// goroutines counts one that starts and ends meanwhile.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         give_way();

@@ -156,10 +156,18 @@ pub(crate) fn until_only_these_are_left(what: &str, runtime: &Runtime, expected:
         let name = info.name.as_deref().unwrap_or("?");
         info.waits && expected.contains(&(name, info.state.as_str()))
     };
-    within_a_minute(what, || {
+    let begun = std::time::Instant::now();
+    loop {
         let all = runtime.goroutines();
         // The list may miss a goroutine that started while it was made. The count does not.
         let count = runtime.metrics().goroutines_count;
-        count == expected.len() && all.len() == count && all.iter().all(is_expected)
-    });
+        if count == expected.len() && all.len() == count && all.iter().all(is_expected) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < TIMEOUT,
+            "{what}: {count} goroutines are left, expected were {expected:?}; {all:#?}"
+        );
+        std::thread::yield_now();
+    }
 }

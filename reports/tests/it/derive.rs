@@ -9,7 +9,7 @@ use reports::schema::{Cores, Group, MachineKeyInputs};
 use reports::store::{Files, Kept, kept_path, read};
 use serde_json::json;
 
-use crate::schema::in_crate;
+use crate::schema::runs_of_one_machine;
 
 /// A kind of machine: name, architecture, cores, threads per core, hypervisor, instance type.
 type Kind = (
@@ -54,9 +54,10 @@ const WORKLOADS: [&str; 8] = [
     "io.tcp_burst",
 ];
 
-/// The runs of `hardware/`, without record counts, because the tests change the records.
+/// The runs of one machine of `hardware/`, without record counts, because the tests change the
+/// records.
 pub(crate) fn real() -> Vec<Run> {
-    let files = Files::below(&in_crate("hardware")).expect("reports/hardware");
+    let files = Files::below(&runs_of_one_machine()).expect("a folder");
     files.found.iter().map(|file| uncounted(file)).collect()
 }
 

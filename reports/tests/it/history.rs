@@ -91,7 +91,7 @@ fn one_run_is_a_history_without_curves() {
 
 #[test]
 fn few_runs_have_a_history_without_steps() {
-    let collection = Collection::read(&crate::schema::in_crate("hardware")).unwrap();
+    let collection = Collection::read(&crate::schema::runs_of_one_machine()).unwrap();
     let all = histories(&collection);
     let history = only(&all);
     assert_eq!(history.moments.len(), 4);

@@ -9,6 +9,12 @@ pub(crate) fn in_crate(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// The kept runs of one machine. The tests that use them do not change when a run of another one is
+/// kept.
+pub(crate) fn runs_of_one_machine() -> PathBuf {
+    in_crate("hardware/m3-x86_64-a59c372e780ae70b")
+}
+
 #[test]
 fn checked_in_schema_is_the_one_that_the_types_make() {
     let path = in_crate("result.schema.json");

@@ -12,7 +12,7 @@ use reports::verify::Standing;
 use reports::{Analysis, Run, store};
 
 use crate::derive;
-use crate::schema::in_crate;
+use crate::schema::runs_of_one_machine;
 
 fn collection(folder: &Path) -> Collection {
     Collection::read(folder).expect("the folder")
@@ -25,7 +25,7 @@ fn page<'a>(pages: &'a [(String, String)], path: &str) -> &'a str {
 
 #[test]
 fn main_figures_alone_equal_those_of_the_whole_analysis() {
-    let files = Files::below(&in_crate("hardware")).unwrap().found;
+    let files = Files::below(&runs_of_one_machine()).unwrap().found;
     let run = store::read(&files[0]).unwrap();
     let whole = Analysis::of(&run);
     let main = Analysis::of_main_figures(&run);
@@ -43,7 +43,7 @@ fn main_figures_alone_equal_those_of_the_whole_analysis() {
 
 #[test]
 fn real_runs_are_one_machine_whose_replicates_give_the_interval() {
-    let collection = collection(&in_crate("hardware"));
+    let collection = collection(&runs_of_one_machine());
     assert!(collection.apart.is_empty(), "{:?}", collection.apart);
     assert_eq!(collection.machines.len(), 1);
     let setups = &collection.machines[0].setups;
@@ -399,7 +399,7 @@ fn index_of_three_hundred_machines_stays_small() {
 
 #[test]
 fn faster_figures_of_a_machine_have_ratios_below_one() {
-    let collection = collection(&in_crate("hardware"));
+    let collection = collection(&runs_of_one_machine());
     let setup = &collection.machines[0].setups[1];
     let all = setup.figures.values().flat_map(BTreeMap::values);
     let faster = all.filter(|figure| figure.verdict == Some(Verdict::Faster));

@@ -15,6 +15,7 @@ use ::tokio::time::sleep;
 use anyhow::Context;
 
 use super::Accepted;
+use crate::host::backlog;
 use crate::host::usage::Usage;
 use crate::load::helper::Listening;
 
@@ -32,6 +33,7 @@ pub fn run(delay: Duration, output: &mut impl Write) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening on the loopback")?;
+        backlog::lengthen(&listener)?;
         let address = listener.local_addr()?;
         writeln!(output, "{}", serde_json::to_string(&Listening { address })?)?;
         output.flush()?;

@@ -17,6 +17,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use super::PAUSE;
 use super::resp;
+use crate::host::backlog;
 use crate::kernels::lehmer;
 
 /// Events of the listener and the timer. Smaller numbers are connections.
@@ -46,6 +47,7 @@ impl Delays {
 pub(super) fn start(delays: Delays) -> anyhow::Result<SocketAddr> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening on the loopback")?;
+    backlog::lengthen(&listener)?;
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let poller = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;

@@ -223,11 +223,11 @@ impl Stackless for Tasks {
         gate.close();
     }
 
-    /// A buffered read is not full, so tokio knows that the pipe is empty. An exact read would need
-    /// a second one to find out.
+    /// A read into a buffer with room left tells tokio that the pipe is empty. After an exact read
+    /// it would need a second one to find out.
     fn pipe() -> IoResult<(pipe::Sender, Self::Reader)> {
         let (writer, reader) = pipe::pipe()?;
-        Ok((writer, BufReader::new(reader)))
+        Ok((writer, BufReader::with_capacity(64, reader)))
     }
 
     async fn write_pipe(pipe: &mut pipe::Sender, number: u64) {
