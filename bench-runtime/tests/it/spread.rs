@@ -31,12 +31,30 @@ impl ByThread {
     }
 }
 
-/// Serves connections that stay open. Each has been served before the next one comes.
-fn serves_on_both_threads<S: Read + Write + Send + 'static, C: Read + Write>(
+const CONNECTIONS: usize = 40;
+
+/// A goroutine starts on the other thread only while a P is idle. Other programs may keep that
+/// thread from its CPU, and so its P from being idle, in some of the tries.
+fn start_on_both_threads(counts_of_a_try: impl Fn() -> Vec<usize>) {
+    let mut seen = Vec::new();
+    for _ in 0..10 {
+        let counts = counts_of_a_try();
+        // A third thread is made if one of the two blocks.
+        let most = counts.last().copied();
+        if most.is_some_and(|most| most <= CONNECTIONS * 3 / 4) {
+            return;
+        }
+        seen.push(counts);
+    }
+    panic!("{seen:?}");
+}
+
+/// Serves connections that stay open. Each has been served before the next one comes. Returns how
+/// many of them each thread started, from the least to the most.
+fn serve<S: Read + Write + Send + 'static, C: Read + Write>(
     accept: impl Fn() -> S + Send + 'static,
     connect: impl Fn() -> C + Send + 'static,
-) {
-    const CONNECTIONS: usize = 40;
+) -> Vec<usize> {
     let served = ByThread::default();
     let noted = served.clone();
     let runtime = Runtime::builder().procs(2).start().unwrap();
@@ -65,35 +83,33 @@ fn serves_on_both_threads<S: Read + Write + Send + 'static, C: Read + Write>(
         handlers.into_iter().for_each(|one| one.join().unwrap());
         clients.join().unwrap();
     });
-    // A third thread is made if one of the two blocks.
-    let counts = served.counts();
-    let most = counts.last().copied();
-    assert!(
-        most.is_some_and(|most| most <= CONNECTIONS * 3 / 4),
-        "{counts:?}"
-    );
+    served.counts()
 }
 
 #[test]
 fn goroutines_of_tcp_connections_start_on_both_threads() {
-    let listener = std_net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
-    serves_on_both_threads(
-        move || listener.accept().unwrap().0,
-        move || std_net::TcpStream::connect(address).unwrap(),
-    );
+    start_on_both_threads(|| {
+        let listener = std_net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        serve(
+            move || listener.accept().unwrap().0,
+            move || std_net::TcpStream::connect(address).unwrap(),
+        )
+    });
 }
 
 #[test]
 fn goroutines_of_unix_connections_start_on_both_threads() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("socket");
-    let listener = UnixListener::bind(&path).unwrap();
-    serves_on_both_threads(
-        move || listener.accept().unwrap().0,
-        move || std_unix::UnixStream::connect(&path).unwrap(),
-    );
+    start_on_both_threads(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        serve(
+            move || listener.accept().unwrap().0,
+            move || std_unix::UnixStream::connect(&path).unwrap(),
+        )
+    });
 }
 
 /// Such a goroutine has two reasons to start on another thread.
