@@ -1,9 +1,9 @@
 // The programs of fine_grained.rs in Go, with GOMAXPROCS of one and of two.
 //
 // `go run bench-runtime/examples/fine_grained.go [WHICH]..` prints the median of five runs, in
-// milliseconds; Go 1.25 or newer. Where Go's standard library has no such type (a semaphore, an error group), the
-// programs use what Go programs use in its place: a buffered channel, and a WaitGroup with a cause
-// of the context's end.
+// milliseconds. It needs Go 1.25. Where Go's standard library has no such type (a semaphore, an
+// error group), the programs use what Go programs use in its place: a buffered channel, and a
+// WaitGroup with a cause of the context's end.
 package main
 
 import (

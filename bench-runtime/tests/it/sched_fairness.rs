@@ -511,7 +511,7 @@ fn spawned_goroutine_starts_soon_beside_two_that_yield_while_a_p_is_idle() {
             yield_now();
         }
         gomaxprocs(Some(2));
-        // Nine of ten waits of the batch are no longer.
+        // Nine of ten goroutines of a batch wait for at most so many yields.
         let batch = || {
             let mut waits = [(); SPAWNS].map(|()| {
                 let before = yields.load(Ordering::Relaxed);

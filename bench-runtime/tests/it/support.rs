@@ -2,6 +2,7 @@
 //! of processors; a body that hangs fails.
 
 use std::any::Any;
+use std::fmt::Debug;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -141,9 +142,17 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> String {
 
 /// Waits until `holds()`, on a plain thread. The panic message names `what`.
 pub(crate) fn within_a_minute(what: &str, mut holds: impl FnMut() -> bool) {
+    until_ok(what, || holds().then_some(()).ok_or("it does not hold"));
+}
+
+/// Waits until `check()` is `Ok`, on a plain thread. The panic message has the last error.
+fn until_ok<E: Debug>(what: &str, mut check: impl FnMut() -> Result<(), E>) {
     let begun = std::time::Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < TIMEOUT, "{what} does not come to rest");
+    while let Err(error) = check() {
+        assert!(
+            begun.elapsed() < TIMEOUT,
+            "{what} does not come to rest: {error:#?}"
+        );
         std::thread::yield_now();
     }
 }
@@ -156,18 +165,14 @@ pub(crate) fn until_only_these_are_left(what: &str, runtime: &Runtime, expected:
         let name = info.name.as_deref().unwrap_or("?");
         info.waits && expected.contains(&(name, info.state.as_str()))
     };
-    let begun = std::time::Instant::now();
-    loop {
+    until_ok(what, || {
         let all = runtime.goroutines();
         // The list may miss a goroutine that started while it was made. The count does not.
         let count = runtime.metrics().goroutines_count;
-        if count == expected.len() && all.len() == count && all.iter().all(is_expected) {
-            return;
+        let are_as_many = count == expected.len() && all.len() == count;
+        match are_as_many && all.iter().all(is_expected) {
+            true => Ok(()),
+            false => Err((count, expected, all)),
         }
-        assert!(
-            begun.elapsed() < TIMEOUT,
-            "{what}: {count} goroutines are left, expected were {expected:?}; {all:#?}"
-        );
-        std::thread::yield_now();
-    }
+    });
 }
